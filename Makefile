@@ -1,0 +1,75 @@
+# Learning Rates in Practice. `make` alone lists the commands.
+SHELL := /bin/bash
+PYTHON ?= python3
+UV := $(shell command -v uv 2>/dev/null || echo .tools/bin/uv)
+RUN := $(UV) run --frozen --no-sync
+JOBS ?= 2
+CHAPTER ?=
+NAME ?=
+URL ?=
+export UV_COMPILE_BYTECODE := 1
+export PYDEVD_DISABLE_FILE_VALIDATION := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help book serve test test-fast lint format data lab execute experiment repository clean setup system
+
+help: ## list the commands
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
+
+book: .tools/ready-book ## build the website from the stored outputs (no data, no TensorFlow)
+	$(RUN) jupyter-book build . -nW --keep-going --quiet
+	@echo "The book is built. Open _build/html/index.html in a browser, or run: make serve"
+
+serve: book ## build the website and serve it on http://localhost:8000
+	$(RUN) python -m http.server 8000 --bind 127.0.0.1 --directory _build/html
+
+test: setup data system ## set everything up and run all tests: helpers, every chapter, the site
+	$(RUN) pytest -n $(JOBS)
+
+test-fast: setup ## the tests that train nothing, in seconds
+	$(RUN) pytest -n $(JOBS) -m "not slow" tests
+
+lint: setup ## check style and types, as pre-commit does
+	$(RUN) ruff check
+	$(RUN) ruff format --check
+	$(RUN) mypy
+
+format: setup ## mend what lint can mend by itself
+	$(RUN) ruff check --fix
+	$(RUN) ruff format
+
+data: setup ## fetch and verify Fashion-MNIST
+	$(RUN) python -m helpers.data
+
+lab: setup ## open JupyterLab on the chapters
+	$(RUN) jupyter lab --ip=127.0.0.1 --notebook-dir=chapters
+
+execute: setup data ## run chapters and store their outputs: all, or CHAPTER=name
+	$(RUN) python -m tools.notebooks execute $(CHAPTER)
+
+experiment: setup data ## compute a stored experiment, resumable: NAME=name; no NAME lists them
+	$(RUN) python -m helpers.sweeps $(NAME)
+
+repository: setup ## change the book's address everywhere: URL=https://github.com/me/book
+	$(RUN) python -m tools.repository $(URL)
+
+clean: ## remove what was built
+	rm -rf _build .tools .venv .pytest_cache .mypy_cache .ruff_cache
+
+setup: .tools/ready
+
+system: # with CI=true, the system programs that tests need and may not do without
+	@if [ "$(CI)" = true ]; then bash tools/system.sh; fi
+
+.tools/bin/uv:
+	$(PYTHON) tools/get_uv.py
+
+.tools/ready-book: pyproject.toml uv.lock | $(filter .tools/%,$(UV))
+	@mkdir -p .tools
+	$(UV) sync --frozen --inexact --quiet --only-group book
+	@touch $@
+
+.tools/ready: pyproject.toml uv.lock | $(filter .tools/%,$(UV))
+	@mkdir -p .tools
+	$(UV) sync --frozen --inexact --quiet --all-groups --all-extras
+	@touch $@ .tools/ready-book

@@ -1,0 +1,243 @@
+"""The book's figure style, and its few kinds of figure.
+
+Figures stand on an opaque light card, so they read the same on light and on dark pages.
+Lines differ in dash as well as in colour, and the colours (Okabe and Ito's, the light ones
+left out) survive colour blindness.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = [
+    "confusion_matrix",
+    "house_style",
+    "image_grid",
+    "learning_curve",
+    "mean_and_spread",
+    "show",
+]
+
+INK = "#22262b"
+PAPER = "#ffffff"
+COLOURS = ("#0072b2", "#d55e00", "#00795a", "#a8408a", "#444b52", "#8a6100")
+DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (6, 1, 1, 1)), (0, (9, 2)), "-.")
+PIXELS_PER_INCH = 100
+DENSITY = 2
+
+
+def house_style() -> None:
+    """Set matplotlib to the book's style: a chapter calls it once, after its imports.
+
+    Example:
+        >>> house_style()
+    """
+    import matplotlib.pyplot as plt
+    from cycler import cycler
+
+    plt.rcParams.update(
+        {
+            "figure.figsize": (7.2, 4.2),
+            "figure.facecolor": PAPER,
+            "figure.constrained_layout.use": True,
+            "axes.prop_cycle": cycler(color=COLOURS) + cycler(linestyle=DASHES),
+            "axes.facecolor": PAPER,
+            "axes.edgecolor": INK,
+            "axes.labelcolor": INK,
+            "axes.titlesize": 12,
+            "axes.titlelocation": "left",
+            "axes.labelsize": 11,
+            "axes.grid": True,
+            "axes.axisbelow": True,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "grid.color": "#dfe3e8",
+            "grid.linewidth": 0.8,
+            "lines.linewidth": 2,
+            "text.color": INK,
+            "xtick.color": INK,
+            "ytick.color": INK,
+            "xtick.labelsize": 10,
+            "ytick.labelsize": 10,
+            "legend.frameon": False,
+            "legend.fontsize": 10,
+            "legend.handlelength": 3,
+        }
+    )
+
+
+def show(figure: Figure, alt: str) -> None:
+    """Show a figure in the page, with the text that a reader who cannot see it gets.
+
+    The picture has twice the pixels of its size on the page, and few colours, so it is
+    crisp and small. The figure is closed.
+
+    Args:
+        figure: a matplotlib figure.
+        alt: what the figure shows, in one or more full sentences.
+
+    Raises:
+        ValueError: alt has fewer than 40 characters: that is a title, not a description.
+
+    Example:
+        >>> import matplotlib.pyplot as plt
+        >>> show(plt.figure(), alt="Nothing")
+        Traceback (most recent call last):
+        ValueError: alt must say what the figure shows, in a sentence; found 'Nothing'
+    """
+    import matplotlib.pyplot as plt
+    from IPython.display import display
+    from PIL import Image
+
+    alt = " ".join(alt.split())
+    if len(alt) < 40:
+        plt.close(figure)
+        raise ValueError(f"alt must say what the figure shows, in a sentence; found {alt!r}")
+    drawn, packed = io.BytesIO(), io.BytesIO()
+    figure.savefig(drawn, dpi=PIXELS_PER_INCH * DENSITY)
+    width, height = (round(inches * PIXELS_PER_INCH) for inches in figure.get_size_inches())
+    plt.close(figure)
+    picture = Image.open(drawn).convert("RGB")
+    picture.quantize(256, dither=Image.Dither.NONE).save(packed, format="PNG", optimize=True)
+    display(
+        {"image/png": base64.b64encode(packed.getvalue()).decode(), "text/plain": alt},
+        metadata={"image/png": {"width": width, "height": height, "alt": alt}},
+        raw=True,
+    )
+
+
+def image_grid(
+    images: np.ndarray, labels: Sequence[str], *, columns: int = 10, ax: Axes | None = None
+) -> Axes:
+    """Draw greyscale images in rows and columns, each with a label below it.
+
+    Args:
+        images: (n, height, width), values in [0, 1]; 1 is drawn black.
+        labels: n texts; a text may have several lines.
+        columns: images in a row.
+        ax: where to draw; a new figure of fitting size by default.
+
+    Returns:
+        The axes drawn on.
+
+    Raises:
+        ValueError: images is not a stack of pictures, or the labels are not as many.
+    """
+    import matplotlib.pyplot as plt
+
+    images = np.asarray(images)
+    if images.ndim != 3 or len(images) != len(labels) or len(images) == 0:
+        raise ValueError(
+            f"expected images (n, height, width) with n labels, found {images.shape} "
+            f"and {len(labels)} labels"
+        )
+    rows = -(-len(images) // columns)
+    lines = max(label.count("\n") + 1 for label in labels)
+    height, width = images.shape[1:]
+    row_height = height + 3 + 5 * lines
+    if ax is None:
+        size = 7.6 / columns
+        _, ax = plt.subplots(figsize=(7.6, rows * size * row_height / (width + 4)))
+    for i, (image, label) in enumerate(zip(images, labels, strict=True)):
+        x, y = (i % columns) * (width + 4), (i // columns) * row_height
+        ax.imshow(image, cmap="Greys", vmin=0, vmax=1, extent=(x, x + width, y + height, y))
+        ax.text(x + width / 2, y + height + 1.5, label, ha="center", va="top", fontsize=7.5)
+    ax.set_xlim(-2, columns * (width + 4) - 2)
+    ax.set_ylim(rows * row_height, -1)
+    ax.set_axis_off()
+    return ax
+
+
+def mean_and_spread(
+    x: np.ndarray, values: np.ndarray, *, label: str, ax: Axes, **line: Any
+) -> Axes:
+    """Draw the mean over several runs as a line, and their range as a band.
+
+    Args:
+        x: (n,) positions.
+        values: (n, runs) finite numbers.
+        label: name of the line.
+        ax: where to draw.
+        line: passed on to `ax.plot`, such as marker="o".
+
+    Returns:
+        The axes drawn on.
+
+    Raises:
+        ValueError: the shapes do not fit, or a value is not finite.
+    """
+    x, values = np.asarray(x, float), np.asarray(values, float)
+    if values.ndim != 2 or values.shape[0] != len(x):
+        raise ValueError(f"expected values ({len(x)}, runs), found {values.shape}")
+    if not np.isfinite(values).all():
+        raise ValueError("expected finite values: decide what a diverged run counts as")
+    (drawn,) = ax.plot(x, values.mean(axis=1), label=label, **line)
+    ax.fill_between(
+        x, values.min(axis=1), values.max(axis=1), color=drawn.get_color(), alpha=0.2, lw=0
+    )
+    return ax
+
+
+def learning_curve(values: Sequence[float], *, label: str, ax: Axes, **line: Any) -> Axes:
+    """Draw one number an epoch, as measured at the end of epochs 1, 2, ...
+
+    Args:
+        values: one number for each epoch.
+        label: name of the line.
+        ax: where to draw.
+        line: passed on to `ax.plot`.
+
+    Returns:
+        The axes drawn on.
+
+    Raises:
+        ValueError: values is empty or not one-dimensional.
+    """
+    curve = np.asarray(values, float)
+    if curve.ndim != 1 or curve.size == 0:
+        raise ValueError(f"expected one number for each epoch, found shape {curve.shape}")
+    ax.plot(np.arange(1, len(curve) + 1), curve, label=label, **line)
+    ax.set_xlabel("epoch")
+    ax.xaxis.get_major_locator().set_params(integer=True)
+    return ax
+
+
+def confusion_matrix(counts: np.ndarray, names: Sequence[str], *, ax: Axes) -> Axes:
+    """Draw how often each class (rows) was taken for each class (columns), in percent.
+
+    Args:
+        counts: (classes, classes), counts[i, j] examples of class i predicted as j.
+        names: the classes' names.
+        ax: where to draw.
+
+    Returns:
+        The axes drawn on.
+
+    Raises:
+        ValueError: counts is not square, does not fit names, or has an empty row.
+    """
+    counts = np.asarray(counts)
+    if counts.shape != (len(names), len(names)):
+        raise ValueError(f"expected counts ({len(names)}, {len(names)}), found {counts.shape}")
+    if (counts.sum(axis=1) == 0).any():
+        raise ValueError("expected at least one example of each class, found an empty row")
+    share = 100 * counts / counts.sum(axis=1, keepdims=True)
+    ax.imshow(share, cmap="Blues", vmin=0, vmax=100)
+    for i, j in np.ndindex(*counts.shape):
+        if share[i, j] >= 0.5:
+            colour = PAPER if share[i, j] > 50 else INK
+            ax.text(j, i, f"{share[i, j]:.0f}", ha="center", va="center", color=colour)
+    ax.set_xticks(range(len(names)), names, rotation=40, ha="right")
+    ax.set_yticks(range(len(names)), names)
+    ax.set(xlabel="predicted class", ylabel="true class")
+    ax.grid(False)
+    return ax

@@ -1,0 +1,273 @@
+"""The real source of the helpers: shown in the pages, and digested to tell when it changed.
+
+A digest covers a definition and, through the names it uses, every other definition of this
+package that it depends upon. Comments, docstrings and the texts of errors are left out:
+they do not change a result. So a stored output or a stored table is out of date exactly
+when code that could have changed it has changed.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import hashlib
+import inspect
+import textwrap
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+__all__ = ["definitions_used", "digest", "show_source", "source_of", "text_of"]
+
+PACKAGE = Path(__file__).parent
+
+Name = tuple[str, str]
+"""A definition: module and name, such as ("models", "mlp"); name "*" is the whole module."""
+
+
+def source_of(thing: Any) -> str:
+    """Return the source text of a function, class or module of this package.
+
+    Raises:
+        TypeError: thing has no Python source (a number, a built-in function).
+
+    Example:
+        >>> source_of(source_of).splitlines()[0]
+        'def source_of(thing: Any) -> str:'
+    """
+    try:
+        return textwrap.dedent(inspect.getsource(inspect.unwrap(thing))).strip("\n")
+    except (TypeError, OSError):
+        raise TypeError(
+            f"expected a function, class or module written in Python, found {thing!r}"
+        ) from None
+
+
+def show_source(*things: Any, docstrings: bool = True) -> None:
+    """Show the real source of helpers in the page, with highlighting.
+
+    Works on the site, in Colab, in Jupyter, and as plain text in a terminal.
+
+    Args:
+        things: functions, classes or modules of this package.
+        docstrings: whether to show their docstrings too.
+
+    Raises:
+        TypeError: a thing has no Python source.
+
+    Example:
+        >>> show_source(Name)
+        Traceback (most recent call last):
+        TypeError: expected a function, class or module written in Python, found tuple[str, str]
+    """
+    from IPython.display import display
+
+    for thing in things:
+        text = source_of(thing)
+        if not docstrings:
+            text = _without_docstrings(text)
+        shown = {"text/markdown": f"```python\n{text}\n```", "text/plain": text}
+        display(shown, raw=True)
+
+
+def digest(things: Iterable[Name | str], package: Path = PACKAGE) -> str:
+    """Return a short digest of code: of definitions with all they depend upon, or of text.
+
+    Args:
+        things: names of definitions, such as ("models", "mlp"), or pieces of Python code.
+        package: the folder of the package to look the names up in.
+
+    Returns:
+        16 hexadecimal digits.
+
+    Raises:
+        LookupError: the package has no such definition.
+        SyntaxError: a piece of code is not Python.
+
+    Example:
+        >>> digest(["x = 1  # a comment"]) == digest(["x = 1"])
+        True
+    """
+    things = list(things)
+    hashed = hashlib.sha256()
+    for code in (thing for thing in things if isinstance(thing, str)):
+        hashed.update(_normalised(ast.parse(code)).encode())
+    names = [thing for thing in things if not isinstance(thing, str)]
+    modules = _modules(package)
+    for module, name in sorted(_closure(names, modules)):
+        for node in modules[module].nodes(name):
+            hashed.update(f"{module}.{name}:{_normalised(node)}".encode())
+    return hashed.hexdigest()[:16]
+
+
+def definitions_used(code: str, package: Path = PACKAGE) -> set[Name]:
+    """Return the definitions of this package that a piece of code names.
+
+    Args:
+        code: Python code with its imports, such as the code cells of a chapter.
+        package: the folder of the package.
+
+    Example:
+        >>> definitions_used("from helpers import models\\nmodels.mlp()")
+        {('models', 'mlp')}
+    """
+    tree = ast.parse(code)
+    return _names_used([tree], _imports([tree]), None, _modules(package))
+
+
+def text_of(name: Name, package: Path = PACKAGE) -> str:
+    """Return the text of a definition as it stands in its file, docstring and comments too.
+
+    Raises:
+        LookupError: the package has no such definition.
+
+    Example:
+        >>> text_of(("source", "PACKAGE"))
+        'PACKAGE = Path(__file__).parent'
+    """
+    module, definition = name
+    lines = (package / f"{module}.py").read_text(encoding="utf-8").splitlines()
+    parts = []
+    for node in _modules(package)[module].nodes(definition):
+        decorators = [n.lineno for n in getattr(node, "decorator_list", [])]
+        parts += lines[min([node.lineno, *decorators]) - 1 : node.end_lineno]
+    return "\n".join(parts)
+
+
+class _Module:
+    """The top-level definitions of one module, by name."""
+
+    def __init__(self, path: Path):
+        self.name = path.stem
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        self.definitions: dict[str, list[ast.stmt]] = {}
+        for node in tree.body:
+            for name in _names_defined(node):
+                self.definitions.setdefault(name, []).append(node)
+        self.imports = _imports([tree])
+        stops = self.definitions.get("DIGEST_STOPS_AT", [])
+        self.stops = {
+            n.value for node in stops for n in ast.walk(node) if isinstance(n, ast.Constant)
+        }
+
+    def nodes(self, name: str) -> list[ast.stmt]:
+        if name == "*":
+            return list(dict.fromkeys(n for nodes in self.definitions.values() for n in nodes))
+        if name not in self.definitions:
+            raise LookupError(f"module helpers.{self.name} defines no {name!r}")
+        return self.definitions[name]
+
+
+def _modules(package: Path) -> dict[str, _Module]:
+    stamp = tuple((path, path.stat().st_mtime_ns) for path in sorted(package.glob("*.py")))
+    return _parsed(stamp)
+
+
+@functools.lru_cache(maxsize=4)
+def _parsed(stamp: tuple[tuple[Path, int], ...]) -> dict[str, _Module]:
+    return {path.stem: _Module(path) for path, _ in stamp}
+
+
+def _names_defined(node: ast.stmt) -> list[str]:
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return [node.name]
+    if isinstance(node, ast.Import | ast.ImportFrom):
+        return []
+    return [n.id for n in ast.walk(node) if isinstance(n, ast.Name) and _is_stored(n)]
+
+
+def _is_stored(node: ast.Name) -> bool:
+    return isinstance(node.ctx, ast.Store)
+
+
+def _imports(trees: Iterable[ast.AST]) -> dict[str, Name]:
+    """Map each local name to the definition of this package that it was imported as."""
+    found: dict[str, Name] = {}
+    for node in (n for tree in trees for n in ast.walk(tree)):
+        if not isinstance(node, ast.ImportFrom) or not node.module:
+            continue
+        parts = node.module.split(".")
+        if parts[0] != "helpers":
+            continue
+        for alias in node.names:
+            local = alias.asname or alias.name
+            found[local] = (parts[1], alias.name) if len(parts) > 1 else (alias.name, "*")
+    return found
+
+
+def _names_used(
+    trees: Iterable[ast.AST],
+    imports: dict[str, Name],
+    home: _Module | None,
+    modules: dict[str, _Module],
+) -> set[Name]:
+    """Definitions of this package that the code refers to."""
+    used: set[Name] = set()
+    attributes_of: set[int] = set()
+    nodes = [node for tree in trees for node in ast.walk(tree)]
+    for node in nodes:
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            module, name = imports.get(node.value.id, ("", ""))
+            if name == "*" and module in modules and node.attr in modules[module].definitions:
+                used.add((module, node.attr))
+                attributes_of.add(id(node.value))
+    for node in nodes:
+        if not isinstance(node, ast.Name) or id(node) in attributes_of:
+            continue
+        if node.id in imports:
+            module, name = imports[node.id]
+            if module in modules and (name == "*" or name in modules[module].definitions):
+                used.add((module, name))
+        elif home is not None and node.id in home.definitions:
+            used.add((home.name, node.id))
+    return used
+
+
+def _closure(names: Iterable[Name], modules: dict[str, _Module]) -> set[Name]:
+    reached: set[Name] = set()
+    waiting = list(names)
+    while waiting:
+        module, name = waiting.pop()
+        if (module, name) in reached:
+            continue
+        if module not in modules:
+            raise LookupError(f"the package has no module {module!r}")
+        home = modules[module]
+        if name in home.stops:
+            continue
+        reached.add((module, name))
+        waiting.extend(_names_used(home.nodes(name), home.imports, home, modules))
+    return reached
+
+
+def _normalised(node: ast.AST) -> str:
+    """The code as a text in which comments, docstrings and texts of errors do not appear."""
+    tree = _Bare().visit(ast.parse(ast.unparse(node)))
+    return ast.unparse(ast.fix_missing_locations(tree))
+
+
+class _Bare(ast.NodeTransformer):
+    def _body(self, node: Any) -> Any:
+        self.generic_visit(node)
+        if ast.get_docstring(node, clean=False) is not None:
+            node.body = node.body[1:] or [ast.Pass()]
+        return node
+
+    visit_FunctionDef = visit_AsyncFunctionDef = visit_ClassDef = visit_Module = _body
+
+    def visit_Raise(self, node: ast.Raise) -> Any:
+        if isinstance(node.exc, ast.Call):
+            node.exc = node.exc.func
+        return node
+
+
+def _without_docstrings(text: str) -> str:
+    """Remove docstrings from source text and keep everything else, comments included."""
+    lines = text.splitlines()
+    for node in ast.walk(ast.parse(text)):
+        holder = isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Module)
+        if holder and ast.get_docstring(node) is not None and len(node.body) > 1:
+            docstring = node.body[0]
+            for number in range(docstring.lineno - 1, docstring.end_lineno or 0):
+                lines[number] = "\0"
+    return "\n".join(line for line in lines if line != "\0").strip("\n")

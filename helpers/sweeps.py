@@ -1,0 +1,149 @@
+"""The book's stored experiments, by name, and the command that computes their tables.
+
+    python -m helpers.sweeps                       list them
+    python -m helpers.sweeps learning-rate-valley  compute what its table lacks
+"""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+from helpers.data import FashionMNIST, load_fashion_mnist
+from helpers.experiments import Experiment
+from helpers.models import mlp
+
+if TYPE_CHECKING:
+    import keras
+
+__all__ = ["SWEEPS", "fit_mlp", "train_at_constant_rate", "train_with_last_rate"]
+
+
+def fit_mlp(
+    data: FashionMNIST,
+    seed: int,
+    learning_rate: float | keras.optimizers.schedules.LearningRateSchedule,
+    epochs: int = 10,
+) -> keras.callbacks.History:
+    """Train a new 784-300-100-10 MLP with SGD in batches of 32, and return Keras's history.
+
+    Args:
+        data: Fashion-MNIST; only its training and validation parts are used.
+        seed: seed of the initial weights and of the order of the examples.
+        learning_rate: the rate, greater than 0, or a schedule.
+        epochs: passes over the training data. A loss that is NaN ends the training.
+
+    Raises:
+        ValueError: learning_rate or epochs is not greater than 0.
+    """
+    import keras
+
+    if isinstance(learning_rate, float | int) and not learning_rate > 0:
+        raise ValueError(f"learning_rate must be greater than 0, found {learning_rate!r}")
+    if epochs < 1:
+        raise ValueError(f"epochs must be at least 1, found {epochs!r}")
+    keras.utils.set_random_seed(seed)
+    model = mlp()
+    model.compile(
+        optimizer=keras.optimizers.SGD(learning_rate),
+        loss="sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+        jit_compile=True,
+        steps_per_execution=64,
+    )
+    return model.fit(
+        data.x_train,
+        data.y_train,
+        batch_size=32,
+        epochs=epochs,
+        validation_data=(data.x_valid, data.y_valid),
+        callbacks=[keras.callbacks.TerminateOnNaN()],
+        verbose=0,
+    )
+
+
+def train_at_constant_rate(
+    data: FashionMNIST, seed: int, *, learning_rate: float, epochs: int = 10
+) -> dict[str, Any]:
+    """Train the MLP at one learning rate (see `fit_mlp`).
+
+    Returns:
+        Lists with one entry an epoch: loss (the mean over the batches of the epoch, as the
+        network learned), valid_loss and valid_accuracy (at its end). After the loss has
+        become NaN the training stops and the entries are None.
+    """
+    history = fit_mlp(data, seed, learning_rate, epochs).history
+    names = {"loss": "loss", "valid_loss": "val_loss", "valid_accuracy": "val_accuracy"}
+    survived = [loss == loss for loss in history["loss"]]
+    curves = {}
+    for name, key in names.items():
+        curve = [v if ok else None for v, ok in zip(history[key], survived, strict=True)]
+        curves[name] = curve + [None] * (epochs - len(curve))
+    return curves
+
+
+def train_with_last_rate(data: FashionMNIST, seed: int, *, last_rate: float) -> dict[str, Any]:
+    """Train the MLP for eight epochs at rate 0.1, then for two at another rate.
+
+    Returns:
+        valid_accuracy, one entry an epoch, and test_accuracy at the end.
+    """
+    import keras
+
+    steps = 8 * -(-len(data.x_train) // 32)
+    schedule = keras.optimizers.schedules.PiecewiseConstantDecay([steps], [0.1, last_rate])
+    history = fit_mlp(data, seed, schedule)
+    test = history.model.evaluate(data.x_test, data.y_test, batch_size=500, verbose=0)
+    return {"valid_accuracy": history.history["val_accuracy"], "test_accuracy": test[1]}
+
+
+VALLEY = Experiment(
+    name="learning-rate-valley",
+    question="What does the learning rate alone do to the accuracy of the MLP?",
+    train=train_at_constant_rate,
+    grid={
+        "learning_rate": [
+            float(f"{digit}e{power}") for power in range(-4, 1) for digit in (1, 2, 5)
+        ]
+        + [10.0]
+    },
+    seeds=range(5),
+    tolerance={"loss": 0.05, "valid_loss": 0.05, "valid_accuracy": 0.02},
+    load=load_fashion_mnist,
+)
+
+LAST_RATE = Experiment(
+    name="last-rate",
+    question="What does a lower rate in the last two of ten epochs change?",
+    train=train_with_last_rate,
+    grid={"last_rate": [0.1, 0.01]},
+    seeds=range(10),
+    tolerance={"valid_accuracy": 0.02, "test_accuracy": 0.01},
+    load=load_fashion_mnist,
+)
+
+SWEEPS = {experiment.name: experiment for experiment in (VALLEY, LAST_RATE)}
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Compute the table of an experiment, or list the experiments."""
+    from tqdm import tqdm
+
+    from helpers.reproducible import begin
+
+    parser = argparse.ArgumentParser(prog="python -m helpers.sweeps", description=__doc__)
+    parser.add_argument("name", nargs="?", choices=list(SWEEPS), help="the experiment")
+    name = parser.parse_args(arguments).name
+    if name is None:
+        for experiment in SWEEPS.values():
+            print(f"{experiment.name}: {experiment.question}")
+        return
+    begin()
+    SWEEPS[name].compute(progress=tqdm)
+    print(f"{SWEEPS[name].path} is complete and up to date")
+
+
+if __name__ == "__main__":
+    from helpers.sweeps import main as main_of_module  # not __main__: digests need the name
+
+    main_of_module()
