@@ -127,7 +127,7 @@ def load_fashion_mnist() -> FashionMNIST:
         "x_test": _pixels(x_test),
         "y_test": _labels(y_test),
     }
-    return FashionMNIST(**split)
+    return FashionMNIST(**split)  # type: ignore[arg-type]
 
 
 def cache_folder() -> Path:
@@ -155,7 +155,7 @@ def fill_cache(report: Callable[[str], object] = print) -> Path:
     return folder
 
 
-def _find_or_download(report: Callable[[str], object] = lambda line: None) -> Path:
+def _find_or_download(report: Callable[[str], object] = str) -> Path:
     tried: list[str] = []
     for folder in _candidates():
         if all((folder / name).is_file() for name in FILES):

@@ -202,12 +202,14 @@ def learning_curve(values: Sequence[float], *, label: str, ax: Axes, **line: Any
     Raises:
         ValueError: values is empty or not one-dimensional.
     """
+    from matplotlib.ticker import MaxNLocator
+
     curve = np.asarray(values, float)
     if curve.ndim != 1 or curve.size == 0:
         raise ValueError(f"expected one number for each epoch, found shape {curve.shape}")
     ax.plot(np.arange(1, len(curve) + 1), curve, label=label, **line)
     ax.set_xlabel("epoch")
-    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     return ax
 
 

@@ -78,7 +78,7 @@ def begin(seed: int = 42, *, keras: bool = True) -> int:
     if not threads.isdecimal():
         raise ValueError(f"BOOK_THREADS must be a non-negative integer, found {threads!r}")
     random.seed(seed)
-    np.random.seed(seed % 2**32)
+    np.random.seed(seed % 2**32)  # noqa: NPY002 - for libraries that use the old state
     if keras:
         with quiet_startup():
             import keras as keras_library

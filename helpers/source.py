@@ -101,14 +101,14 @@ def digest(things: Iterable[Name | str], package: Path = PACKAGE) -> str:
 
 
 def definitions_used(code: str, package: Path = PACKAGE) -> set[Name]:
-    """Return the definitions of this package that a piece of code names.
+    r"""Return the definitions of this package that a piece of code names.
 
     Args:
         code: Python code with its imports, such as the code cells of a chapter.
         package: the folder of the package.
 
     Example:
-        >>> definitions_used("from helpers import models\\nmodels.mlp()")
+        >>> definitions_used("from helpers import models\nmodels.mlp()")
         {('models', 'mlp')}
     """
     tree = ast.parse(code)
@@ -246,6 +246,9 @@ def _normalised(node: ast.AST) -> str:
     return ast.unparse(ast.fix_missing_locations(tree))
 
 
+_DOCUMENTED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Module)
+
+
 class _Bare(ast.NodeTransformer):
     def _body(self, node: Any) -> Any:
         self.generic_visit(node)
@@ -253,20 +256,22 @@ class _Bare(ast.NodeTransformer):
             node.body = node.body[1:] or [ast.Pass()]
         return node
 
-    visit_FunctionDef = visit_AsyncFunctionDef = visit_ClassDef = visit_Module = _body
-
-    def visit_Raise(self, node: ast.Raise) -> Any:
-        if isinstance(node.exc, ast.Call):
+    def visit(self, node: ast.AST) -> Any:
+        if isinstance(node, _DOCUMENTED):
+            return self._body(node)
+        if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
             node.exc = node.exc.func
-        return node
+            return node
+        return self.generic_visit(node)
 
 
 def _without_docstrings(text: str) -> str:
     """Remove docstrings from source text and keep everything else, comments included."""
     lines = text.splitlines()
     for node in ast.walk(ast.parse(text)):
-        holder = isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Module)
-        if holder and ast.get_docstring(node) is not None and len(node.body) > 1:
+        if not isinstance(node, _DOCUMENTED):
+            continue
+        if ast.get_docstring(node) is not None and len(node.body) > 1:
             docstring = node.body[0]
             for number in range(docstring.lineno - 1, docstring.end_lineno or 0):
                 lines[number] = "\0"

@@ -1,7 +1,7 @@
 """The book's stored experiments, by name, and the command that computes their tables.
 
-    python -m helpers.sweeps                       list them
-    python -m helpers.sweeps learning-rate-valley  compute what its table lacks
+python -m helpers.sweeps                       list them
+python -m helpers.sweeps learning-rate-valley  compute what its table lacks
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def train_at_constant_rate(
     """
     history = fit_mlp(data, seed, learning_rate, epochs).history
     names = {"loss": "loss", "valid_loss": "val_loss", "valid_accuracy": "val_accuracy"}
-    survived = [loss == loss for loss in history["loss"]]
+    survived = [loss == loss for loss in history["loss"]]  # noqa: PLR0124 - false for NaN
     curves = {}
     for name, key in names.items():
         curve = [v if ok else None for v, ok in zip(history[key], survived, strict=True)]

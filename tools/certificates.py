@@ -22,7 +22,8 @@ class Certificates(SphinxPostTransform):
     default_priority = 200
     formats = ("html",)
 
-    def run(self, **kwargs: Any) -> None:
+    def run(self, **_: Any) -> None:
+        """Go through the page's outputs."""
         for block in list(self.document.findall(nodes.literal_block)):
             lines = block.astext().splitlines()
             if "stream" in block.get("classes", []) and any(map(CLAIM.fullmatch, lines)):

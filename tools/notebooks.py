@@ -1,8 +1,8 @@
 """Execute, normalise and check the chapters.
 
-    python -m tools.notebooks execute [NAME ...]     run, store outputs, stamp
-    python -m tools.notebooks normalise [NAME ...]   tidy after editing by hand
-    python -m tools.notebooks check [NAME ...]       say what is wrong, run nothing
+python -m tools.notebooks execute [NAME ...]     run, store outputs, stamp
+python -m tools.notebooks normalise [NAME ...]   tidy after editing by hand
+python -m tools.notebooks check [NAME ...]       say what is wrong, run nothing
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Any
 import nbformat
 import yaml
 
-from helpers import sweeps
+from helpers import BOOK, sweeps
 from helpers.experiments import Experiment
 from helpers.source import definitions_used, digest, text_of
 from tools import ROOT
@@ -33,7 +33,9 @@ __all__ = ["chapters", "check", "code_digest", "execute", "normalise"]
 Notebook = Any
 Cell = Any
 STAMP = "learning_rates"
-MACHINE_PATH = re.compile(r"(?<![\w./])/(?:home|root|tmp|work|Users|private|var)/[\w.-]+|[A-Z]:\\\\")
+MACHINE_PATH = re.compile(
+    r"(?<![\w./])/(?:home|root|tmp|work|Users|private|var)/[\w.-]+|[A-Z]:\\\\"
+)
 ESCAPE = re.compile(r"NBVAL_\w+|nbval-|raises-exception|skip-execution|remove-output")
 LARGEST = 1_500_000
 
@@ -52,12 +54,17 @@ def _is_chapter(file: str) -> bool:
 def execute(path: Path) -> None:
     """Run a chapter in a new kernel and store its outputs, in place and at once.
 
+    Its first cell is brought up to date with the book's address and release.
+
     Raises:
         nbclient.exceptions.CellExecutionError: a cell failed; the file is unchanged.
     """
     from nbclient import NotebookClient
 
     notebook = _read(path)
+    first = _code_cells(notebook)[0]
+    if BOOK in first.source:
+        first.source = setup_code()
     os.environ["BOOK_CHAPTER"] = path.stem
     client = NotebookClient(
         notebook,
@@ -98,7 +105,9 @@ def normalise(notebook: Notebook) -> None:
             cell.id = hashlib.sha256(f"{cell.source}{len(seen)}".encode()).hexdigest()[:8]
         seen.add(cell.id)
         kept = ("tags", "mystnb", "cellView", "jupyter")
-        cell.metadata = nbformat.from_dict({k: cell.metadata[k] for k in kept if k in cell.metadata})
+        cell.metadata = nbformat.from_dict(
+            {k: cell.metadata[k] for k in kept if k in cell.metadata}
+        )
     for count, cell in enumerate(_code_cells(notebook), 1):
         cell.outputs = _joined(cell.outputs)
         cell.execution_count = count
@@ -174,8 +183,8 @@ def code_digest(notebook: Notebook, root: Path = ROOT) -> str:
     code = "\n".join(_plain_python(cell.source) for cell in _code_cells(notebook)[1:])
     used = definitions_used(code, package)
     hashed = hashlib.sha256(digest([code, *sorted(used)], package).encode())
-    for name in sorted(_shown(code, package)):
-        hashed.update(text_of(name, package).encode())
+    for shown in sorted(_shown(code, package)):
+        hashed.update(text_of(shown, package).encode())
     for module, name in sorted(used):
         found = getattr(sweeps, name, None) if module == "sweeps" else None
         if isinstance(found, Experiment):

@@ -1,7 +1,7 @@
 """The book's address, in one place: `repository.url` in `_config.yml`.
 
-    python -m tools.repository                            print it
-    python -m tools.repository https://github.com/me/lr   change it everywhere
+python -m tools.repository                            print it
+python -m tools.repository https://github.com/me/lr   change it everywhere
 """
 
 from __future__ import annotations
@@ -18,14 +18,17 @@ from tools import ROOT
 __all__ = ["address", "set_address", "setup_code"]
 
 SETUP = '''\
-# In Colab, fetch the book's helpers. Where they are installed, this does nothing.
+# In Colab this fetches the book's helpers; elsewhere they are at hand.
 import os
 from importlib.metadata import PackageNotFoundError, version
 
 try:
     version("{book}")
 except PackageNotFoundError:
-    repository = os.environ.get("BOOK_REPOSITORY", "{address}")
+    repository = os.environ.get(
+        "BOOK_REPOSITORY",
+        "{address}",
+    )
     %pip install --quiet "{book} @ git+{{repository}}@v{release}"'''
 
 

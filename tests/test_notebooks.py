@@ -1,0 +1,304 @@
+"""Every chapter's file is what its code made; and the checks that say so catch what they should."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from tools import ROOT, notebooks, repository
+
+CHAPTERS = notebooks.chapters()
+NAMES = [path.stem for path in CHAPTERS]
+
+
+def code_cells(notebook):
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=NAMES)
+def test_stored_outputs_are_complete_clean_and_fresh(path):
+    assert notebooks.check(path) == []
+
+
+def test_every_notebook_is_in_the_table_of_contents():
+    assert sorted((ROOT / "chapters").glob("*.ipynb")) == sorted(CHAPTERS)
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=NAMES)
+def test_every_citation_is_in_the_bibliography(path):
+    bibliography = (ROOT / "references.bib").read_text()
+    known = set(re.findall(r"url\s*=\s*\{(.+?)\}", bibliography))
+    text = "\n".join(cell.source for cell in nbformat.read(path, 4).cells)
+    cited = set(
+        re.findall(r"\]\((https://(?:arxiv|doi|proceedings|www\.deeplearningbook)[^)]+)\)", text)
+    )
+    assert cited
+    assert cited <= known
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=NAMES)
+def test_a_chapter_has_the_shape_of_a_chapter(path):
+    text = "\n".join(c.source for c in nbformat.read(path, 4).cells if c.cell_type == "markdown")
+    for part in (
+        "**After this chapter you can**",
+        "**You need**",
+        "**Time**",
+        "> **Predict",
+        "\n## What goes wrong",
+        "\n## The rule to take away",
+        "\n## Check yourself",
+        "\n## Exercises",
+        "\n## Where to go next",
+    ):
+        assert part in f"\n{text}", part
+    assert text.count("> **Predict") >= 2
+    questions = text.split("\n## Check yourself")[1].split("\n## ")[0]
+    assert len(re.findall(r"^\*\*\d+\. ", questions, flags=re.M)) >= 4
+    assert len(re.findall(r"^<details>", questions, flags=re.M)) >= 8
+    assert len(re.findall(r"^### Exercise ", text, flags=re.M)) >= 3
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=NAMES)
+def test_nothing_in_a_chapter_is_markup_for_sphinx_alone(path):
+    for cell in nbformat.read(path, 4).cells:
+        if cell.cell_type == "markdown":
+            assert not re.search(r"^:::|^```\{|\{[a-z:]+\}`|^\([\w-]+\)=$", cell.source, flags=re.M)
+
+
+# The net is tested with a small chapter of its own: it runs in seconds, without TensorFlow.
+
+CELLS = """\
+from helpers import reproducible
+from helpers.claims import claim
+seed = reproducible.begin(keras=False)
+import os
+print("a printed value:", 2 + 2 + int(os.environ.get("TEST_SHIFT", 0)))
+%%
+claim("a measured value", seed / 42, at_least=1)
+%%
+import matplotlib.pyplot as plt
+from helpers import plots
+plots.house_style()
+fig, ax = plt.subplots(figsize=(2, 2))
+ax = plots.learning_curve([1, 2], label="curve", ax=ax)
+plots.show(fig, alt="A curve that rises from 1 to 2 over two epochs, as a straight line.")
+%%
+from helpers.source import show_source
+show_source(reproducible.seed_of_run)
+"""
+
+
+@pytest.fixture
+def small_book(book_copy):
+    """A copy of the book whose only chapter is small, executed."""
+    for path in (book_copy / "chapters").glob("*.ipynb"):
+        path.unlink()
+    cells = [nbformat.v4.new_code_cell(repository.setup_code(book_copy))]
+    cells += [nbformat.v4.new_code_cell(code.strip()) for code in CELLS.split("%%\n")]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), book_copy / "chapters" / "small.ipynb")
+    toc = book_copy / "_toc.yml"
+    toc.write_text(re.sub(r"chapters/[\w-]+", "chapters/small", toc.read_text()))
+    done = tool(book_copy, "execute")
+    assert done.returncode == 0, done.stderr
+    return book_copy
+
+
+def run(book, *command, **variables):
+    environment = {**os.environ, "PYTHONPATH": str(book), **variables}
+    return subprocess.run(
+        [sys.executable, "-m", *command],
+        cwd=book,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def tool(book, *arguments, **variables):
+    return run(book, "tools.notebooks", *arguments, **variables)
+
+
+def nbval(book, **variables):
+    options = [
+        "--nbval",
+        "--nbval-sanitize-with=nbval.cfg",
+        "-o",
+        "addopts=",
+        "-p",
+        "no:cacheprovider",
+    ]
+    return run(book, "pytest", *options, "chapters", **variables)
+
+
+def change(book, edit):
+    """Edit the small chapter's notebook; return its path."""
+    path = Path(book) / "chapters" / "small.ipynb"
+    notebook = nbformat.read(path, 4)
+    edit(code_cells(notebook), notebook)
+    path.write_text(nbformat.writes(notebook) + "\n")
+    return path
+
+
+def replace_in(path, old, new):
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+def test_a_fresh_chapter_passes_both_checks(small_book):
+    assert tool(small_book, "check").returncode == 0
+    done = nbval(small_book)
+    assert done.returncode == 0, done.stdout
+
+
+def test_executing_again_changes_no_byte(small_book):
+    path = small_book / "chapters" / "small.ipynb"
+    before = path.read_bytes()
+    assert tool(small_book, "execute").returncode == 0
+    assert path.read_bytes() == before
+
+
+def test_an_altered_value_is_caught_by_both(small_book):
+    replace_in(small_book / "chapters" / "small.ipynb", "a printed value: 4", "a printed value: 5")
+    assert "not those that its code printed" in tool(small_book, "check").stderr
+    assert nbval(small_book).returncode == 1
+
+
+def test_a_value_that_moves_is_caught_by_nbval(small_book):
+    assert nbval(small_book, TEST_SHIFT="1").returncode == 1
+
+
+def test_a_claim_may_move_but_not_break(small_book):
+    done = nbval(small_book, BOOK_SEED="1")  # seed 1042 instead of 42: the claim's value moves
+    assert done.returncode == 0, done.stdout
+    change(small_book, lambda cells, _: cells[2].update(source=cells[2].source.replace("=1", "=2")))
+    done = nbval(small_book)
+    assert done.returncode == 1
+    assert "ClaimError" in done.stdout
+
+
+def test_an_altered_bound_is_caught(small_book):
+    replace_in(small_book / "chapters" / "small.ipynb", "(at least 1)", "(at least 0)")
+    assert nbval(small_book).returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("module", "old", "new", "caught"),
+    [
+        ("reproducible", "SEED_STRIDE = 1000", "SEED_STRIDE = 999", True),
+        ("plots", "np.arange(1, len(curve) + 1)", "np.arange(len(curve))", True),
+        ("reproducible", "Return the seed of this run", "Tell the seed of this run", True),  # shown
+        ("plots", "Draw one number an epoch", "Draw a number an epoch", False),
+        ("plots", "the axes drawn on", "the axes used", False),
+        ("plots", "def confusion_matrix(", "LIMIT = 1\n\n\ndef confusion_matrix(", False),
+    ],
+)
+def test_a_helper_that_changed_is_caught(small_book, module, old, new, caught):
+    replace_in(small_book / "helpers" / f"{module}.py", old, new)
+    done = tool(small_book, "check")
+    assert ("make execute CHAPTER=small" in done.stderr) == caught
+    assert bool(done.returncode) == caught
+
+
+def drop_output(cells, _):
+    cells[1].outputs = []
+
+
+def swap(_, notebook):
+    notebook.cells[1], notebook.cells[2] = notebook.cells[2], notebook.cells[1]
+
+
+def without_alt(cells, _):
+    cells[3].outputs[0].metadata["image/png"].pop("alt")
+
+
+def with_stderr(cells, _):
+    cells[1].outputs.append(nbformat.v4.new_output("stream", name="stderr", text="a warning"))
+
+
+def with_path(cells, _):
+    cells[1].outputs[0].text = "read from /home/somebody/data"
+
+
+def with_error(cells, _):
+    cells[1].outputs.append(
+        nbformat.v4.new_output("error", ename="ValueError", evalue="", traceback=[])
+    )
+
+
+def with_exemption(cells, _):
+    cells[1].source = "# NBVAL_IGNORE_OUTPUT\n" + cells[1].source
+
+
+def with_tag(cells, _):
+    cells[1].metadata["tags"] = ["nbval-skip"]
+
+
+def without_count(cells, _):
+    cells[2].execution_count = None
+
+
+def other_first_cell(cells, _):
+    cells[0].source = "import os"
+
+
+def edited(cells, _):
+    cells[1].source = cells[1].source.replace("2 + 2", "2 * 2")
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        (drop_output, "not those that its code printed"),
+        (swap, "execution counts|older than its code"),
+        (without_alt, "alt text"),
+        (with_stderr, "stored stderr"),
+        (with_path, "path of one machine: /home/somebody"),
+        (with_error, "stored an error: ValueError"),
+        (with_exemption, "excluded from comparison"),
+        (with_tag, "excluded from comparison"),
+        (without_count, "execution counts"),
+        (other_first_cell, "first code cell"),
+        (edited, "older than its code"),
+    ],
+)
+def test_planted_faults_are_caught(small_book, fault, message):
+    change(small_book, fault)
+    done = tool(small_book, "check")
+    assert done.returncode == 1
+    assert re.search(message, done.stderr), done.stderr
+
+
+def test_an_edit_by_hand_is_normalised(small_book):
+    def by_hand(cells, notebook):
+        notebook.metadata["language_info"]["version"] = "3.12.1"
+        cells[1].metadata["execution"] = {"iopub.execute_input": "2026-01-01"}
+        cells[1].execution_count = 17
+
+    path = change(small_book, by_hand)
+    assert "not normalised" in tool(small_book, "check").stderr
+    assert tool(small_book, "normalise", "small").returncode == 0
+    assert tool(small_book, "check").returncode == 0
+    assert json.loads(path.read_text())["metadata"]["language_info"] == {"name": "python"}
+
+
+def test_a_chapter_that_fails_stays_as_it_was(small_book):
+    path = change(small_book, lambda cells, _: cells[2].update(source="1 / 0"))
+    before = path.read_bytes()
+    assert "ZeroDivisionError" in tool(small_book, "execute").stderr
+    assert path.read_bytes() == before
+    assert [p.name for p in path.parent.iterdir() if p.suffix == ".new"] == []
+
+
+def test_other_seeds_are_not_stored(small_book):
+    assert "BOOK_SEED" in tool(small_book, "execute", BOOK_SEED="1").stderr
+
+
+def test_an_unknown_chapter_is_named(small_book):
+    assert "no chapter nowhere; there are small" in tool(small_book, "execute", "nowhere").stderr

@@ -1,0 +1,127 @@
+"""helpers.plots: functions that draw what they were given, and figures that say what they show."""
+
+import base64
+import io
+
+import IPython.display
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from PIL import Image
+
+from helpers import plots
+
+ALT = "A line that rises from the lower left corner to the upper right corner."
+
+
+@pytest.fixture(autouse=True)
+def style():
+    with mpl.rc_context():
+        mpl.use("agg")
+        plots.house_style()
+        yield
+    plt.close("all")
+
+
+@pytest.fixture
+def shown(monkeypatch):
+    calls = []
+    monkeypatch.setattr(
+        IPython.display, "display", lambda data, **options: calls.append((data, options))
+    )
+    return calls
+
+
+def contrast(one, other):
+    """The contrast ratio of WCAG 2.2."""
+
+    def luminance(colour):
+        linear = [
+            c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4
+            for c in mpl.colors.to_rgb(colour)
+        ]
+        return np.dot(linear, (0.2126, 0.7152, 0.0722)) + 0.05
+
+    low, high = sorted((luminance(one), luminance(other)))
+    return high / low
+
+
+def test_show_publishes_a_crisp_small_picture_with_its_text(shown):
+    fig, ax = plt.subplots(figsize=(6, 4))
+    ax.plot([0, 1])
+    plots.show(fig, alt=f"  {ALT}\n")
+    ((data, options),) = shown
+    picture = Image.open(io.BytesIO(base64.b64decode(data["image/png"])))
+    assert picture.size == (1200, 800)
+    assert options["metadata"]["image/png"] == {"width": 600, "height": 400, "alt": ALT}
+    assert data["text/plain"] == ALT
+    assert len(data["image/png"]) < 60_000
+    assert not plt.get_fignums()
+
+
+@pytest.mark.parametrize("alt", ["", "A figure", " " * 80])
+def test_show_refuses_a_title_for_a_text(shown, alt):
+    with pytest.raises(ValueError, match="in a sentence"):
+        plots.show(plt.figure(), alt=alt)
+    assert not shown
+    assert not plt.get_fignums()
+
+
+def test_colours_stand_out_and_lines_differ_without_them():
+    assert len(set(plots.COLOURS)) == len(set(map(str, plots.DASHES))) == 6
+    assert all(contrast(colour, plots.PAPER) >= 3 for colour in plots.COLOURS)
+    assert contrast(plots.INK, plots.PAPER) >= 7
+
+
+def test_mean_and_spread():
+    _, ax = plt.subplots()
+    values = np.array([[1, 3], [2, 6.0]])
+    assert plots.mean_and_spread([1, 2], values, label="a", ax=ax, marker="o") is ax
+    (line,) = ax.lines
+    assert line.get_ydata().tolist() == [2, 4]
+    assert line.get_label() == "a"
+    (band,) = ax.collections
+    bounds = band.get_paths()[0].get_extents()
+    assert (bounds.y0, bounds.y1) == (1, 6)
+
+
+def test_learning_curve_counts_epochs_from_one():
+    _, ax = plt.subplots()
+    assert plots.learning_curve([3, 2, 1], label="loss", ax=ax) is ax
+    assert ax.lines[0].get_xdata().tolist() == [1, 2, 3]
+    assert ax.get_xlabel() == "epoch"
+
+
+def test_image_grid_draws_every_image_with_its_label():
+    ax = plots.image_grid(np.zeros((7, 4, 4)), [f"label {i}" for i in range(7)], columns=3)
+    assert len(ax.images) == 7
+    assert [text.get_text() for text in ax.texts] == [f"label {i}" for i in range(7)]
+    assert len({tuple(image.get_extent()) for image in ax.images}) == 7
+
+
+def test_confusion_matrix_draws_shares_of_each_row():
+    _, ax = plt.subplots()
+    assert plots.confusion_matrix(np.array([[3, 1], [0, 5]]), ["cat", "dog"], ax=ax) is ax
+    assert ax.images[0].get_array().tolist() == [[75, 25], [0, 100]]
+    assert [text.get_text() for text in ax.texts] == ["75", "25", "100"]
+    assert [text.get_text() for text in ax.get_yticklabels()] == ["cat", "dog"]
+
+
+@pytest.mark.parametrize(
+    ("draw", "message"),
+    [
+        (lambda ax: plots.mean_and_spread([1], [[1], [2]], label="", ax=ax), "runs"),
+        (lambda ax: plots.mean_and_spread([1], [[np.nan]], label="", ax=ax), "finite"),
+        (lambda ax: plots.learning_curve([], label="", ax=ax), "each epoch"),
+        (lambda ax: plots.learning_curve([[1]], label="", ax=ax), "each epoch"),
+        (lambda ax: plots.image_grid(np.zeros((2, 3)), ["a", "b"], ax=ax), "height"),
+        (lambda ax: plots.image_grid(np.zeros((2, 3, 3)), ["a"], ax=ax), "1 labels"),
+        (lambda ax: plots.confusion_matrix(np.ones((2, 3)), ["a", "b"], ax=ax), "counts"),
+        (lambda ax: plots.confusion_matrix(np.eye(2) * [0, 1], ["a", "b"], ax=ax), "empty row"),
+    ],
+)
+def test_bad_input_is_refused(draw, message):
+    _, ax = plt.subplots()
+    with pytest.raises(ValueError, match=message):
+        draw(ax)

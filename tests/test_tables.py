@@ -1,0 +1,19 @@
+"""Every run of the tests trains a few rows of each stored table again: other rows each day."""
+
+import datetime as dt
+
+import pytest
+
+from helpers import reproducible, sweeps
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.mark.parametrize("name", list(sweeps.SWEEPS))
+def test_some_rows_give_the_same_again(name):
+    reproducible.begin()
+    experiment = sweeps.SWEEPS[name]
+    today = dt.date.today().toordinal()
+    rows = experiment.sample(2, turn=today)
+    print([(row["configuration"], row["seed"]) for row in rows])
+    experiment.verify(rows)
