@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -33,11 +34,20 @@ def chromium() -> str:
     pytest.skip("needs a browser: apt-get install chromium")
 
 
-@pytest.fixture
-def book_copy(tmp_path: Path) -> Path:
-    """A copy of the book to break on purpose."""
+@pytest.fixture(scope="session")
+def copy_of_book(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Path]:
+    """Copies of the book, without what is built or downloaded."""
     root = Path(__file__).parent
-    left_out = shutil.ignore_patterns(
-        "_build", ".venv", ".tools", ".git", ".*_cache", "__pycache__"
-    )
-    return Path(shutil.copytree(root, tmp_path / "book", ignore=left_out))
+    left_out = ("_build", ".venv", ".tools", ".git", ".*_cache", "__pycache__")
+
+    def copy() -> Path:
+        target = tmp_path_factory.mktemp("copy") / "book"
+        return Path(shutil.copytree(root, target, ignore=shutil.ignore_patterns(*left_out)))
+
+    return copy
+
+
+@pytest.fixture
+def book_copy(copy_of_book: Callable[[], Path]) -> Path:
+    """A copy of the book to break on purpose."""
+    return copy_of_book()

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -93,9 +94,10 @@ show_source(reproducible.seed_of_run)
 """
 
 
-@pytest.fixture
-def small_book(book_copy):
+@pytest.fixture(scope="session")
+def executed_book(copy_of_book):
     """A copy of the book whose only chapter is small, executed."""
+    book_copy = copy_of_book()
     for path in (book_copy / "chapters").glob("*.ipynb"):
         path.unlink()
     cells = [nbformat.v4.new_code_cell(repository.setup_code(book_copy))]
@@ -106,6 +108,12 @@ def small_book(book_copy):
     done = tool(book_copy, "execute")
     assert done.returncode == 0, done.stderr
     return book_copy
+
+
+@pytest.fixture
+def small_book(executed_book, tmp_path):
+    """A copy of that book, to break on purpose."""
+    return Path(shutil.copytree(executed_book, tmp_path / "book"))
 
 
 def run(book, *command, **variables):
@@ -195,7 +203,7 @@ def test_an_altered_bound_is_caught(small_book):
         ("plots", "np.arange(1, len(curve) + 1)", "np.arange(len(curve))", True),
         ("reproducible", "Return the seed of this run", "Tell the seed of this run", True),  # shown
         ("plots", "Draw one number an epoch", "Draw a number an epoch", False),
-        ("plots", "the axes drawn on", "the axes used", False),
+        ("plots", "The axes drawn on", "The axes used", False),
         ("plots", "def confusion_matrix(", "LIMIT = 1\n\n\ndef confusion_matrix(", False),
     ],
 )

@@ -142,7 +142,7 @@ def check(path: Path, root: Path = ROOT) -> list[str]:
         wrong.append("its first code cell is not the one that installs helpers (tools.repository)")
     for number, cell in enumerate(cells, 1):
         wrong += [f"code cell {number}: {problem}" for problem in _problems(cell)]
-    tidy = nbformat.from_dict(json.loads(text))
+    tidy = nbformat.reads(text, as_version=4)
     normalise(tidy)
     if nbformat.writes(tidy) + "\n" != text:
         wrong.append(f"not normalised; run `python -m tools.notebooks normalise {path.stem}`")
