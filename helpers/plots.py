@@ -235,7 +235,7 @@ def confusion_matrix(counts: np.ndarray, names: Sequence[str], *, ax: Axes) -> A
     share = 100 * counts / counts.sum(axis=1, keepdims=True)
     ax.imshow(share, cmap="Blues", vmin=0, vmax=100)
     for i, j in np.ndindex(*counts.shape):
-        if share[i, j] >= 0.5:
+        if share[i, j] > 0.5:
             colour = PAPER if share[i, j] > 50 else INK
             ax.text(j, i, f"{share[i, j]:.0f}", ha="center", va="center", color=colour)
     ax.set_xticks(range(len(names)), names, rotation=40, ha="right")
