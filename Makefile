@@ -14,7 +14,7 @@ export PYDEVD_DISABLE_FILE_VALIDATION := 1
 .PHONY: help book serve test test-fast lint format data lab execute experiment repository clean setup system
 
 help: ## list the commands
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 book: .tools/ready-book ## build the website from the stored outputs (no data, no TensorFlow)
 	$(RUN) jupyter-book build . -nW --keep-going --quiet

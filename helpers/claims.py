@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -105,8 +105,8 @@ class Bound:
         return math.inf if self.at_most is None else float(self.at_most)
 
     def holds(self, value: float) -> bool:
-        """Whether low <= value <= high; never for NaN."""
-        return bool(self.low <= value <= self.high)
+        """Whether low <= value <= high; never for NaN or an infinite value."""
+        return math.isfinite(value) and self.low <= value <= self.high
 
     def __str__(self) -> str:
         if self.between is not None:
@@ -143,8 +143,8 @@ def claim(
         tolerance: largest distance from `close_to`.
 
     Raises:
-        ClaimError: the bound does not hold (it never does for NaN), or is missing, or the
-            value is not a real number.
+        ClaimError: the bound does not hold (it never does for NaN or infinity), or is
+            missing, or the value is not one real number.
 
     Example:
         >>> claim("test accuracy after 10 epochs", 0.893, at_least=0.88)
@@ -227,13 +227,12 @@ def _one_line(text: str) -> str:
 
 
 def _real_number(value: Any, what: str) -> float:
-    shape: Sequence[int] = getattr(value, "shape", ())
-    if isinstance(value, bool | str | bytes | complex) or len(shape) > 0:
+    import numpy as np
+
+    scalar = np.asarray(value)
+    if scalar.ndim or scalar.dtype.kind not in "iuf":
         raise ClaimError(f"{what} must be one real number, found {value!r}")
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        raise ClaimError(f"{what} must be one real number, found {value!r}") from None
+    return float(scalar)
 
 
 def _finite_number(value: Any, what: str) -> float:

@@ -12,6 +12,7 @@ import json
 import math
 import os
 import platform
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -103,6 +104,8 @@ class Experiment:
             stored seeds of its configuration. On one machine a training is repeated to the
             bit; other arithmetic (another processor or version) acts like another seed.
         load: gives the data, once for all rows.
+        diverged_beyond: a result larger than this has diverged, like NaN: how large it is
+            depends on chance alone, so it is not compared.
     """
 
     name: str
@@ -112,7 +115,17 @@ class Experiment:
     seeds: Sequence[int]
     tolerance: Mapping[str, float]
     load: Callable[[], Any]
+    diverged_beyond: float = math.inf
     folder: Path = field(default=TABLES)
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", self.name):
+            raise ValueError(f"name is lower-case words joined by hyphens, found {self.name!r}")
+        for what, values in {**self.grid, "seeds": self.seeds}.items():
+            if len(values) == 0 or len(set(values)) != len(values):
+                raise ValueError(f"{what} needs values that differ, found {list(values)}")
+        if not self.tolerance or any(not margin >= 0 for margin in self.tolerance.values()):
+            raise ValueError(f"tolerance needs margins >= 0, found {dict(self.tolerance)}")
 
     @property
     def path(self) -> Path:
@@ -204,7 +217,7 @@ class Experiment:
             for name, margin in self.tolerance.items():
                 stored = table.array(name, "seed", **row["configuration"])
                 found = np.array(again["results"][name], dtype=float)
-                if not _within(found, stored, margin):
+                if not _within(self._comparable(found), self._comparable(stored), margin):
                     raise TableError(
                         f"{self.path.name}: {row['configuration']}, seed {row['seed']}: {name} "
                         f"is {found}, stored is {row['results'][name]}, and the margin about "
@@ -212,10 +225,19 @@ class Experiment:
                     )
 
     def sample(self, size: int, turn: int) -> list[Row]:
-        """Return some rows, others for each turn, all of them once in a full round."""
+        """Return some rows, others for each turn, all of them once in a full round.
+
+        Raises:
+            ValueError: size is not positive.
+        """
+        if size < 1:
+            raise ValueError(f"size must be at least 1, found {size}")
         rows = self.table().rows
         stride = next(s for s in range(len(rows) // 2 + 1, 2 * len(rows)) if _coprime(s, len(rows)))
         return [rows[(turn * size + i) * stride % len(rows)] for i in range(size)]
+
+    def _comparable(self, results: np.ndarray) -> np.ndarray:
+        return np.where(np.abs(results) > self.diverged_beyond, np.nan, results)
 
     def _is_current(self, row: Row) -> bool:
         return bool(row.get("digest") == self.digest)

@@ -16,7 +16,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 
-__all__ = ["begin", "quiet_startup", "seed_of_run"]
+__all__ = ["begin", "quiet_startup", "seed_of_run", "verbose"]
 
 SEED_STRIDE = 1000
 """Distance between the seeds of two values of BOOK_SEED: room for a chapter's own seeds."""
@@ -91,6 +91,20 @@ def begin(seed: int = 42, *, keras: bool = True) -> int:
         logging.getLogger("tensorflow").addFilter(_is_no_false_alarm)
         keras_library.utils.set_random_seed(seed)
     return seed
+
+
+def verbose() -> int:
+    """Return what a chapter passes to Keras as `verbose`: whether to show progress bars.
+
+    Returns:
+        0 where the book's tools run the chapter (they set BOOK_CHAPTER), since a bar prints
+        something else each time; 1 where a person does.
+
+    Example:
+        >>> verbose() in (0, 1)
+        True
+    """
+    return 0 if os.environ.get("BOOK_CHAPTER") else 1
 
 
 def _is_no_false_alarm(record: logging.LogRecord) -> bool:

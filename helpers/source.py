@@ -91,7 +91,7 @@ def digest(things: Iterable[Name | str], package: Path = PACKAGE) -> str:
     things = list(things)
     hashed = hashlib.sha256()
     for code in (thing for thing in things if isinstance(thing, str)):
-        hashed.update(_normalised(ast.parse(code)).encode())
+        hashed.update(f"code:{_normalised(ast.parse(code))}".encode())
     names = [thing for thing in things if not isinstance(thing, str)]
     modules = _modules(package)
     for module, name in sorted(_closure(names, modules)):
@@ -169,23 +169,45 @@ def _parsed(stamp: tuple[tuple[Path, int], ...]) -> dict[str, _Module]:
 
 
 def _names_defined(node: ast.stmt) -> list[str]:
+    """The names that a top-level statement defines.
+
+    Raises:
+        ValueError: a statement whose effect the digests could not follow.
+    """
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         return [node.name]
-    if isinstance(node, ast.Import | ast.ImportFrom):
-        return []
-    return [n.id for n in ast.walk(node) if isinstance(n, ast.Name) and _is_stored(n)]
-
-
-def _is_stored(node: ast.Name) -> bool:
-    return isinstance(node.ctx, ast.Store)
+    targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+    names = [target.id for target in targets if isinstance(target, ast.Name)]
+    if isinstance(node, ast.Assign | ast.AnnAssign) and len(names) == len(targets):
+        return names
+    harmless = (
+        isinstance(node, ast.Import | ast.ImportFrom)
+        or (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
+        or (
+            isinstance(node, ast.If)
+            and ast.unparse(node.test) in ("TYPE_CHECKING", "__name__ == '__main__'")
+        )
+    )
+    if not harmless:
+        raise ValueError(
+            "the top level of a helper has imports, definitions and assignments to names only; "
+            f"found `{ast.unparse(node).splitlines()[0]}`"
+        )
+    return []
 
 
 def _imports(trees: Iterable[ast.AST]) -> dict[str, Name]:
     """Map each local name to the definition of this package that it was imported as."""
     found: dict[str, Name] = {}
     for node in (n for tree in trees for n in ast.walk(tree)):
-        if not isinstance(node, ast.ImportFrom) or not node.module:
+        if isinstance(node, ast.Import) and any(
+            alias.name.split(".")[0] == "helpers" for alias in node.names
+        ):
+            raise ValueError(f"write `from helpers import ...`, not `{ast.unparse(node)}`")
+        if not isinstance(node, ast.ImportFrom):
             continue
+        if node.level or not node.module:
+            raise ValueError(f"write `from helpers import ...`, not `{ast.unparse(node)}`")
         parts = node.module.split(".")
         if parts[0] != "helpers":
             continue
@@ -240,29 +262,34 @@ def _closure(names: Iterable[Name], modules: dict[str, _Module]) -> set[Name]:
     return reached
 
 
-def _normalised(node: ast.AST) -> str:
-    """The code as a text in which comments, docstrings and texts of errors do not appear."""
-    tree = _Bare().visit(ast.parse(ast.unparse(node)))
-    return ast.unparse(ast.fix_missing_locations(tree))
-
-
 _DOCUMENTED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Module)
+_NO_MATTER = {"ctx", "kind", "type_comment", "type_params"}
 
 
-class _Bare(ast.NodeTransformer):
-    def _body(self, node: Any) -> Any:
-        self.generic_visit(node)
-        if ast.get_docstring(node, clean=False) is not None:
-            node.body = node.body[1:] or [ast.Pass()]
-        return node
+def _normalised(node: ast.AST) -> str:
+    """The code as a text without comments, docstrings and texts of errors.
 
-    def visit(self, node: ast.AST) -> Any:
-        if isinstance(node, _DOCUMENTED):
-            return self._body(node)
-        if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
-            node.exc = node.exc.func
-            return node
-        return self.generic_visit(node)
+    It is the same for every version of Python, which neither `ast.dump` nor `ast.unparse` is.
+    """
+    fields = dict(ast.iter_fields(node))
+    if isinstance(node, _DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
+        fields["body"] = node.body[1:]
+    if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
+        fields["exc"] = node.exc.func
+    if isinstance(node, ast.JoinedStr):  # Python 3.12 adds empty pieces to some
+        fields["values"] = [v for v in node.values if getattr(v, "value", None) != ""]
+    written = (
+        f"{name}={_normalised_field(value)}"
+        for name, value in fields.items()
+        if name not in _NO_MATTER and value is not None and value != []
+    )
+    return f"{type(node).__name__}({','.join(written)})"
+
+
+def _normalised_field(value: Any) -> str:
+    if isinstance(value, list):
+        return f"[{','.join(map(_normalised_field, value))}]"
+    return _normalised(value) if isinstance(value, ast.AST) else repr(value)
 
 
 def _without_docstrings(text: str) -> str:

@@ -49,6 +49,8 @@ def test_claim_prints_one_line(capsys, value, bound, line):
         (0.8, {"close_to": 0.5, "tolerance": 0.29}),
         (math.nan, {"at_least": 0}),
         (math.nan, {"between": (0, 1)}),
+        (math.inf, {"at_least": 0}),
+        (-math.inf, {"at_most": 0}),
     ],
 )
 def test_claim_fails_where_the_bound_does_not_hold(value, bound):
@@ -76,7 +78,9 @@ def test_claim_refuses_an_unusable_bound(bound, message):
         claim("accuracy", 0.5, **bound)
 
 
-@pytest.mark.parametrize("value", ["0.9", True, None, [0.9], np.array([0.9]), 1j])
+@pytest.mark.parametrize(
+    "value", ["0.9", True, np.True_, None, [0.9], np.array([0.9]), 1j, np.complex64(1)]
+)
 def test_claim_refuses_what_is_not_one_number(value):
     with pytest.raises(ClaimError, match="one real number"):
         claim("accuracy", value, at_least=0)

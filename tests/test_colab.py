@@ -48,7 +48,9 @@ def release(tmp_path_factory):
 def fresh_python(tmp_path_factory):
     """A new environment with what Colab brings: everything but this book's package."""
     folder = tmp_path_factory.mktemp("colab") / "env"
-    uv = shutil.which("uv") or str(ROOT / ".tools" / "bin" / "uv")
+    uv = shutil.which("uv", path=f"{os.environ['PATH']}:{ROOT / '.tools' / 'bin'}")
+    if uv is None:
+        pytest.skip("needs uv: python tools/get_uv.py")
     wanted = run(
         uv,
         "export",

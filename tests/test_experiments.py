@@ -138,6 +138,22 @@ def test_verify_does_not_take_nan_for_a_number(experiment):
         replace(experiment, train=surviving).verify(rows[-1:])
 
 
+def test_how_far_a_run_diverged_is_not_compared(experiment):
+    experiment.compute()
+    rows = experiment.table().rows[:1]  # its loss is stored as 3.0 and 1.0
+
+    def exploded(data, seed, **configuration):
+        return {**train(data, seed, **configuration), "loss": [3e30, 1.0]}
+
+    changed = replace(experiment, train=exploded)
+    with pytest.raises(TableError):
+        changed.verify(rows)
+    with pytest.raises(TableError):
+        replace(changed, diverged_beyond=5.0).verify(rows)  # a number was expected
+    replace(changed, diverged_beyond=0.5).verify(rows[:0])
+    replace(experiment, diverged_beyond=0.5).verify(rows)
+
+
 def test_samples_take_turns_until_every_row_was_tried(experiment):
     experiment.compute()
     seen = [
@@ -162,6 +178,29 @@ def test_a_table_refuses_what_it_does_not_have(experiment, call, message):
         call(table)
 
 
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"name": "Two Words"},
+        {"grid": {"rate": []}},
+        {"grid": {"rate": [1, 1]}},
+        {"seeds": ()},
+        {"tolerance": {}},
+        {"tolerance": {"loss": -1}},
+        {"tolerance": {"loss": float("nan")}},
+    ],
+)
+def test_a_bad_definition_is_refused(experiment, changed):
+    with pytest.raises(ValueError, match="found"):
+        replace(experiment, **changed)
+
+
+def test_an_empty_sample_is_refused(experiment):
+    experiment.compute()
+    with pytest.raises(ValueError, match="at least 1"):
+        experiment.sample(0, 1)
+
+
 def test_a_table_without_rows():
     with pytest.raises(TableError, match="no row"):
         Table(()).array("loss")
@@ -174,6 +213,7 @@ def test_stored_tables_are_complete_and_as_new_as_their_code(name):
     assert experiment.name == name
     assert set(experiment.tolerance) == set(table.rows[0]["results"])
     assert experiment.path.stat().st_size < 500_000
+    assert len({json.dumps(row["versions"], sort_keys=True) for row in table.rows}) == 1
 
 
 def test_a_table_older_than_its_code_fails(book_copy):

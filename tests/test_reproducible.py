@@ -28,6 +28,13 @@ def test_a_bad_variable_is_refused(monkeypatch, name):
         reproducible.begin(keras=False)
 
 
+def test_progress_is_shown_to_people_only(monkeypatch):
+    monkeypatch.delenv("BOOK_CHAPTER", raising=False)
+    assert reproducible.verbose() == 1
+    monkeypatch.setenv("BOOK_CHAPTER", "first-network")
+    assert reproducible.verbose() == 0
+
+
 def test_begin_seeds_numpy():
     reproducible.begin(7, keras=False)
     first = np.random.random()  # noqa: NPY002

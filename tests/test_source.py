@@ -98,6 +98,7 @@ def test_digest_stops_where_the_module_says(package):
 def test_digest_of_code_itself():
     assert digest(["x = 1"]) == digest(["x=1  # one"])
     assert digest(["x = 1"]) != digest(["x = 2"])
+    assert digest(["x = 1", "2"]) != digest(["x = 12"])
     with pytest.raises(SyntaxError):
         digest(["x ="])
 
@@ -119,6 +120,35 @@ def test_unknown_names_are_refused(name):
 )
 def test_definitions_used(code, expected):
     assert definitions_used(code) == expected
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import helpers",
+        "import helpers.models as m",
+        "from . import models",
+        "from .models import mlp",
+    ],
+)
+def test_imports_that_digests_cannot_follow_are_refused(code):
+    with pytest.raises(ValueError, match="from helpers import"):
+        definitions_used(code)
+
+
+@pytest.mark.parametrize(
+    "statement", ["CONFIG['x'] = 2", "LIMIT += 1", "top(1)", "a, b = 1, 2", "if LIMIT:\n    x = 1"]
+)
+def test_a_top_level_that_digests_cannot_follow_is_refused(package, statement):
+    with pytest.raises(ValueError, match="top level of a helper"):
+        digest([("above", "top")], package(CODE + "\n" + statement + "\n"))
+
+
+def test_digests_are_the_same_in_every_python():
+    code = (
+        "def f(x: int, *, y=(1, 2.5)) -> str:\n    return f'{x:>{y}} {x!r}' 'more' if x else None"
+    )
+    assert digest([code]) == "38782772cfd65b65"
 
 
 def test_text_is_what_stands_in_the_file():
