@@ -16,7 +16,7 @@ export PYDEVD_DISABLE_FILE_VALIDATION := 1
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-book: .tools/ready-book ## build the website from the stored outputs (no data, no TensorFlow)
+book: .venv/.ready-book ## build the website from the stored outputs (no data, no TensorFlow)
 	$(RUN) jupyter-book build . -nW --keep-going --quiet
 	@echo "The book is built. Open _build/html/index.html in a browser, or run: make serve"
 
@@ -56,7 +56,7 @@ repository: setup ## change the book's address everywhere: URL=https://github.co
 clean: ## remove what was built
 	rm -rf _build .tools .venv .pytest_cache .mypy_cache .ruff_cache
 
-setup: .tools/ready
+setup: .venv/.ready
 
 system: # with CI=true, the system programs that tests need and may not do without
 	@if [ "$(CI)" = true ]; then bash tools/system.sh; fi
@@ -64,12 +64,10 @@ system: # with CI=true, the system programs that tests need and may not do witho
 .tools/bin/uv:
 	$(PYTHON) tools/get_uv.py
 
-.tools/ready-book: pyproject.toml uv.lock | $(filter .tools/%,$(UV))
-	@mkdir -p .tools
+.venv/.ready-book: pyproject.toml uv.lock | $(filter .tools/%,$(UV))
 	$(UV) sync --frozen --inexact --quiet --only-group book
 	@touch $@
 
-.tools/ready: pyproject.toml uv.lock | $(filter .tools/%,$(UV))
-	@mkdir -p .tools
+.venv/.ready: pyproject.toml uv.lock | $(filter .tools/%,$(UV))
 	$(UV) sync --frozen --inexact --quiet --all-groups --all-extras
-	@touch $@ .tools/ready-book
+	@touch $@ .venv/.ready-book

@@ -92,6 +92,15 @@ def test_claim_refuses_a_text_that_is_not_one_line(text):
         claim(text, 1, at_least=0)
 
 
+def test_a_bound_holds_at_its_limits():
+    assert Bound(at_least=0.5).holds(0.5)
+    assert Bound(at_most=0.5).holds(0.5)
+    assert Bound(between=(0.5, 0.75)).holds(0.5)
+    assert Bound(between=(0.5, 0.75)).holds(0.75)
+    assert Bound(close_to=0.5, tolerance=0.25).holds(0.25)
+    assert Bound(close_to=0.5, tolerance=0.25).holds(0.75)
+
+
 @given(value=finite, low=finite, high=finite)
 def test_bounds_agree_with_plain_comparison(value, low, high):
     low, high = sorted((low, high))

@@ -76,14 +76,14 @@ def test_colours_stand_out_and_lines_differ_without_them():
 
 def test_mean_and_spread():
     _, ax = plt.subplots()
-    values = np.array([[1, 3], [2, 6.0]])
+    values = np.array([[1, 2, 3], [1, 2, 9.0]])
     assert plots.mean_and_spread([1, 2], values, label="a", ax=ax, marker="o") is ax
     (line,) = ax.lines
     assert line.get_ydata().tolist() == [2, 4]
     assert line.get_label() == "a"
     (band,) = ax.collections
     bounds = band.get_paths()[0].get_extents()
-    assert (bounds.y0, bounds.y1) == (1, 6)
+    assert (bounds.y0, bounds.y1) == (1, 9)
 
 
 def test_learning_curve_counts_epochs_from_one():

@@ -1,5 +1,6 @@
 """helpers.reproducible: seeds that move, and a quiet start."""
 
+import random
 import subprocess
 import sys
 
@@ -35,11 +36,11 @@ def test_progress_is_shown_to_people_only(monkeypatch):
     assert reproducible.verbose() == 0
 
 
-def test_begin_seeds_numpy():
+def test_begin_seeds_python_and_numpy():
     reproducible.begin(7, keras=False)
-    first = np.random.random()  # noqa: NPY002
+    first = np.random.random(), random.random()  # noqa: NPY002
     reproducible.begin(7, keras=False)
-    assert np.random.random() == first  # noqa: NPY002
+    assert (np.random.random(), random.random()) == first  # noqa: NPY002
 
 
 def test_without_keras_tensorflow_is_not_loaded():

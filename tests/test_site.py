@@ -3,6 +3,7 @@
 import os
 import re
 import subprocess
+import sys
 import time
 from html.parser import HTMLParser
 from urllib.parse import unquote, urldefrag
@@ -23,7 +24,7 @@ def site(tmp_path_factory):
     target = tmp_path_factory.mktemp("site")
     code = NO_TENSORFLOW + "from jupyter_book.cli.main import main; main()"
     command = [
-        "python",
+        sys.executable,
         "-c",
         code,
         "build",
@@ -134,7 +135,7 @@ def test_pages_in_a_browser(site, chromium, width, theme):
             distorted = page.evaluate(
                 """[...document.querySelectorAll(".cell_output img")].filter(image =>
                      Math.abs(image.width / image.height - image.naturalWidth / image.naturalHeight) > 0.02
-                     || image.width > image.parentElement.clientWidth + 1).length"""
+                     || image.width > image.closest(".cell_output").clientWidth + 1).length"""
             )
             assert distorted == 0, name
         browser.close()

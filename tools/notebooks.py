@@ -188,7 +188,8 @@ def code_digest(notebook: Notebook, root: Path = ROOT) -> str:
     for module, name in sorted(used):
         found = getattr(sweeps, name, None) if module == "sweeps" else None
         if isinstance(found, Experiment):
-            hashed.update((package / "tables" / found.path.name).read_bytes())
+            table = package / "tables" / found.path.name
+            hashed.update(table.read_bytes() if table.is_file() else b"missing")
     return hashed.hexdigest()[:16]
 
 
