@@ -16,14 +16,21 @@ import sys
 import tempfile
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from helpers.reproducible import quiet_startup
 
-__all__ = ["DataError", "FashionMNIST", "cache_folder", "fill_cache", "load_fashion_mnist"]
+__all__ = [
+    "DataError",
+    "FashionMNIST",
+    "cache_folder",
+    "few",
+    "fill_cache",
+    "load_fashion_mnist",
+]
 
 CLASS_NAMES = (
     "T-shirt/top",
@@ -86,6 +93,11 @@ class FashionMNIST:
         class_names: the ten names, in the order of the classes.
 
     The arrays are read-only: copy one to change it.
+
+    Example:
+        >>> fashion = load_fashion_mnist()
+        >>> fashion.class_names[fashion.y_valid[0]]
+        'Ankle boot'
     """
 
     x_train: np.ndarray
@@ -131,9 +143,34 @@ def load_fashion_mnist() -> FashionMNIST:
 
 
 def cache_folder() -> Path:
-    """Return the folder of the book's cache: below XDG_CACHE_HOME, or ~/.cache."""
+    """Return the folder of the book's cache: below XDG_CACHE_HOME, or ~/.cache.
+
+    Example:
+        >>> cache_folder().name
+        'fashion-mnist'
+    """
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(home) / "learning-rates-in-practice" / "fashion-mnist"
+
+
+def few(data: FashionMNIST, size: int) -> FashionMNIST:
+    """Return the first images of each part, for examples and quick trials.
+
+    Args:
+        data: Fashion-MNIST.
+        size: images to keep of each part, at least 1.
+
+    Raises:
+        ValueError: size is less than 1.
+
+    Example:
+        >>> few(load_fashion_mnist(), 64).x_test.shape
+        (64, 28, 28)
+    """
+    if size < 1:
+        raise ValueError(f"size must be at least 1, found {size!r}")
+    arrays = [f"{kind}_{part}" for part in ("train", "valid", "test") for kind in "xy"]
+    return replace(data, **{name: getattr(data, name)[:size] for name in arrays})
 
 
 def fill_cache(report: Callable[[str], object] = print) -> Path:
@@ -148,6 +185,11 @@ def fill_cache(report: Callable[[str], object] = print) -> Path:
 
     Raises:
         DataError: a file found is damaged, or no way leads to the data.
+
+    Example:
+        >>> folder = fill_cache(report=str)
+        >>> sorted(path.name for path in folder.glob("t10k*"))
+        ['t10k-images-idx3-ubyte.gz', 't10k-labels-idx1-ubyte.gz']
     """
     folder = _find_or_download(report)
     _read_folder(folder)

@@ -41,6 +41,11 @@ class Table:
 
     Attributes:
         rows: dictionaries with configuration, seed, results, versions and digest.
+
+    Example:
+        >>> row = {"configuration": {"rate": 0.1}, "seed": 7, "results": {"loss": 2.0}}
+        >>> Table((row,)).axis("seed")
+        array([7])
     """
 
     rows: tuple[Row, ...]
@@ -106,6 +111,18 @@ class Experiment:
         load: gives the data, once for all rows.
         diverged_beyond: a result larger than this has diverged, like NaN: how large it is
             depends on chance alone, so it is not compared.
+        folder: where the table's file is kept.
+
+    Raises:
+        ValueError: the name is not lower-case words joined by hyphens, an axis has no values
+            or some twice, or the tolerance is empty or negative.
+
+    Example:
+        >>> from helpers.models import mlp
+        >>> Experiment(name="toy", question="How does the loss fall?", train=mlp,
+        ...            grid={"rate": [0.1, 0.2]}, seeds=range(3), tolerance={"loss": 0.1},
+        ...            load=dict).configurations()
+        [{'rate': 0.1}, {'rate': 0.2}]
     """
 
     name: str

@@ -130,7 +130,13 @@ def image_grid(
         The axes drawn on.
 
     Raises:
-        ValueError: images is not a stack of pictures, or the labels are not as many.
+        ValueError: images is not a stack of pictures, the labels are not as many, or columns
+            is less than 1.
+
+    Example:
+        >>> ax = image_grid(np.zeros((3, 28, 28)), ["a", "b", "c"], columns=3)
+        >>> len(ax.images)
+        3
     """
     import matplotlib.pyplot as plt
 
@@ -140,6 +146,8 @@ def image_grid(
             f"expected images (n, height, width) with n labels, found {images.shape} "
             f"and {len(labels)} labels"
         )
+    if columns < 1:
+        raise ValueError(f"columns must be at least 1, found {columns}")
     rows = -(-len(images) // columns)
     lines = max(label.count("\n") + 1 for label in labels)
     height, width = images.shape[1:]
@@ -174,6 +182,12 @@ def mean_and_spread(
 
     Raises:
         ValueError: the shapes do not fit, or a value is not finite.
+
+    Example:
+        >>> import matplotlib.pyplot as plt
+        >>> ax = mean_and_spread([1, 2], [[0, 2], [1, 3]], label="loss", ax=plt.figure().gca())
+        >>> ax.lines[0].get_ydata().tolist()
+        [1.0, 2.0]
     """
     x, values = np.asarray(x, float), np.asarray(values, float)
     if values.ndim != 2 or values.shape[0] != len(x):
@@ -201,6 +215,11 @@ def learning_curve(values: Sequence[float], *, label: str, ax: Axes, **line: Any
 
     Raises:
         ValueError: values is empty or not one-dimensional.
+
+    Example:
+        >>> import matplotlib.pyplot as plt
+        >>> learning_curve([2.3, 0.5], label="loss", ax=plt.figure().gca()).get_xlabel()
+        'epoch'
     """
     from matplotlib.ticker import MaxNLocator
 
@@ -226,6 +245,12 @@ def confusion_matrix(counts: np.ndarray, names: Sequence[str], *, ax: Axes) -> A
 
     Raises:
         ValueError: counts is not square, does not fit names, or has an empty row.
+
+    Example:
+        >>> import matplotlib.pyplot as plt
+        >>> ax = confusion_matrix(np.eye(2), ["cat", "dog"], ax=plt.figure().gca())
+        >>> [text.get_text() for text in ax.texts]
+        ['100', '100']
     """
     counts = np.asarray(counts)
     if counts.shape != (len(names), len(names)):

@@ -118,6 +118,10 @@ def quiet_startup() -> Iterator[None]:
 
     They come from C++, with a time stamp, before any log level is read: so the file
     descriptor itself is put aside for as long as the import takes.
+
+    Example:
+        >>> with quiet_startup():
+        ...     import keras
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     with tempfile.TemporaryFile() as caught:

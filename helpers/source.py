@@ -28,6 +28,9 @@ Name = tuple[str, str]
 def source_of(thing: Any) -> str:
     """Return the source text of a function, class or module of this package.
 
+    Args:
+        thing: the function, class or module.
+
     Raises:
         TypeError: thing has no Python source (a number, a built-in function).
 
@@ -117,6 +120,10 @@ def definitions_used(code: str, package: Path = PACKAGE) -> set[Name]:
 
 def text_of(name: Name, package: Path = PACKAGE) -> str:
     """Return the text of a definition as it stands in its file, docstring and comments too.
+
+    Args:
+        name: module and name, such as ("models", "mlp").
+        package: the folder of the package.
 
     Raises:
         LookupError: the package has no such definition.

@@ -48,6 +48,12 @@ def fit_mlp(
 
     Raises:
         ValueError: learning_rate or epochs is not greater than 0.
+
+    Example:
+        >>> from helpers.data import few
+        >>> data = few(load_fashion_mnist(), 64)
+        >>> fit_mlp(data, seed=0, learning_rate=0.1, epochs=1).model.count_params()
+        266610
     """
     import keras
 
@@ -80,10 +86,22 @@ def train_at_constant_rate(
 ) -> dict[str, Any]:
     """Train the MLP at one learning rate (see `fit_mlp`).
 
+    Args:
+        data: Fashion-MNIST.
+        seed: seed of the initial weights and of the order of the examples.
+        learning_rate: the rate, greater than 0.
+        epochs: passes over the training data.
+
     Returns:
         Lists with one entry an epoch: loss (the mean over the batches of the epoch, as the
         network learned), valid_loss and valid_accuracy (at its end). After the loss has
         become NaN the training stops and the entries are None.
+
+    Example:
+        >>> from helpers.data import few
+        >>> data = few(load_fashion_mnist(), 64)
+        >>> sorted(train_at_constant_rate(data, 0, learning_rate=0.1, epochs=1))
+        ['loss', 'valid_accuracy', 'valid_loss']
     """
     history = fit_mlp(data, seed, learning_rate, epochs).history
     names = {"loss": "loss", "valid_loss": "val_loss", "valid_accuracy": "val_accuracy"}
@@ -98,7 +116,17 @@ def train_at_constant_rate(
 def two_rates(
     data: FashionMNIST, last_rate: float
 ) -> keras.optimizers.schedules.PiecewiseConstantDecay:
-    """Return a schedule for ten epochs in batches of 32: eight at rate 0.1, two at another."""
+    """Return a schedule for ten epochs in batches of 32: eight at rate 0.1, two at another.
+
+    Args:
+        data: Fashion-MNIST; the number of its training images counts.
+        last_rate: the rate of epochs nine and ten.
+
+    Example:
+        >>> schedule = two_rates(load_fashion_mnist(), 0.01)
+        >>> [round(float(schedule(8 * 1719 + i)), 3) for i in (-1, 0)]
+        [0.1, 0.01]
+    """
     import keras
 
     first_steps = 8 * -(-len(data.x_train) // 32)
@@ -109,8 +137,19 @@ def two_rates(
 def train_with_last_rate(data: FashionMNIST, seed: int, *, last_rate: float) -> dict[str, Any]:
     """Train the MLP for eight epochs at rate 0.1, then for two at another rate.
 
+    Args:
+        data: Fashion-MNIST.
+        seed: seed of the initial weights and of the order of the examples.
+        last_rate: the rate of epochs nine and ten.
+
     Returns:
         valid_accuracy, one entry an epoch.
+
+    Example:
+        >>> from helpers.data import few
+        >>> data = few(load_fashion_mnist(), 64)
+        >>> len(train_with_last_rate(data, 0, last_rate=0.01)["valid_accuracy"])
+        10
     """
     history = fit_mlp(data, seed, two_rates(data, last_rate)).history
     return {"valid_accuracy": history["val_accuracy"]}
@@ -119,8 +158,17 @@ def train_with_last_rate(data: FashionMNIST, seed: int, *, last_rate: float) -> 
 def train_and_test(data: FashionMNIST, seed: int) -> dict[str, Any]:
     """Train the MLP as the first chapter decides to, and open the test set.
 
+    Args:
+        data: Fashion-MNIST.
+        seed: seed of the initial weights and of the order of the examples.
+
     Returns:
         test_accuracy, after ten epochs.
+
+    Example:
+        >>> from helpers.data import few
+        >>> list(train_and_test(few(load_fashion_mnist(), 64), 0))
+        ['test_accuracy']
     """
     model = fit_mlp(data, seed, two_rates(data, 0.01)).model
     test = model.evaluate(data.x_test, data.y_test, batch_size=500, verbose=0)
@@ -128,7 +176,12 @@ def train_and_test(data: FashionMNIST, seed: int) -> dict[str, Any]:
 
 
 def load_raw_pixels() -> FashionMNIST:
-    """Load Fashion-MNIST with pixels from 0 to 255: the division forgotten, on purpose."""
+    """Load Fashion-MNIST with pixels from 0 to 255: the division forgotten, on purpose.
+
+    Example:
+        >>> float(load_raw_pixels().x_train.max())
+        255.0
+    """
     data = load_fashion_mnist()
     return replace(data, x_train=255 * data.x_train, x_valid=255 * data.x_valid)
 

@@ -76,6 +76,17 @@ def test_the_object_cannot_be_changed():
         fashion.x_train = 0
 
 
+def test_few_keeps_the_first_of_each_part():
+    whole = data.load_fashion_mnist()
+    few = data.few(whole, 3)
+    for part in ("train", "valid", "test"):
+        np.testing.assert_array_equal(getattr(few, f"x_{part}"), getattr(whole, f"x_{part}")[:3])
+        np.testing.assert_array_equal(getattr(few, f"y_{part}"), getattr(whole, f"y_{part}")[:3])
+    assert few.class_names == whole.class_names
+    with pytest.raises(ValueError, match="at least 1"):
+        data.few(whole, 0)
+
+
 def test_the_split_is_cut_from_the_front(small, monkeypatch):
     monkeypatch.setenv("FASHION_MNIST_DIR", str(small))
     fashion = data.load_fashion_mnist()
