@@ -5,6 +5,8 @@ import pytest
 
 from helpers import data, reproducible, sweeps
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module", autouse=True)
 def keras():
