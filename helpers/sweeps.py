@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from helpers.data import FashionMNIST, load_fashion_mnist
 from helpers.experiments import Experiment
+from helpers.curvature import largest_curvature
 from helpers.models import mlp
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ __all__ = [
     "VALLEY",
     "fit_mlp",
     "load_raw_pixels",
+    "measure_stability",
     "train_and_test",
     "train_at_constant_rate",
     "train_with_last_rate",
@@ -184,6 +186,67 @@ def load_raw_pixels() -> FashionMNIST:
     """
     data = load_fashion_mnist()
     return replace(data, x_train=255 * data.x_train, x_valid=255 * data.x_valid)
+
+
+def measure_stability(data: FashionMNIST, seed: int, *, moments: list[int]) -> dict[str, Any]:
+    """Compare 2 / (largest curvature) with the rate at which full-batch descent goes wrong.
+
+    The MLP is trained on 5,000 images at once, at rate 0.05. At each moment its largest Hessian
+    eigenvalue is measured; then, from the weights of that moment, it takes 20 steps at each of
+    several multiples of 2 / eigenvalue. A rate has gone wrong if the loss ever rises above its
+    start.
+
+    Args:
+        data: Fashion-MNIST; the first 5,000 training images are used.
+        seed: seed of the initial weights.
+        moments: numbers of steps after which to measure, rising from 0.
+
+    Returns:
+        One entry for each moment: loss, curvature (the eigenvalue), and edge, the smallest of the
+        multiples that went wrong (None if none did).
+
+    Example:
+        >>> from helpers.data import few
+        >>> sorted(measure_stability(few(load_fashion_mnist(), 32), 0, moments=[0]))
+        ['curvature', 'edge', 'loss']
+    """
+    import keras
+    import numpy as np
+
+    x, y = data.x_train[:5000], data.y_train[:5000]
+    keras.utils.set_random_seed(seed)
+    model = mlp()
+    model.compile(
+        optimizer=keras.optimizers.SGD(0.05),
+        loss="sparse_categorical_crossentropy",
+        jit_compile=True,
+    )
+
+    def descend(steps: int, rate: float) -> list[float]:
+        """Losses before each of the steps."""
+        model.optimizer.learning_rate = rate
+        fitted = model.fit(x, y, batch_size=len(x), epochs=steps, shuffle=False, verbose=0)
+        return fitted.history["loss"]
+
+    results: dict[str, Any] = {"loss": [], "curvature": [], "edge": []}
+    done = 0
+    for moment in moments:
+        if moment > done:
+            descend(moment - done, 0.05)
+        done = moment
+        weights = model.get_weights()
+        curvature = largest_curvature(model, x, y, rng=np.random.default_rng(seed)).value
+        edge = None
+        for multiple in (0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.4, 1.6, 2.0, 2.5, 3.0, 4.0):
+            losses = descend(21, multiple * 2 / curvature)
+            model.set_weights(weights)
+            if not max(losses) <= losses[0]:
+                edge = multiple
+                break
+        results["loss"].append(losses[0])
+        results["curvature"].append(curvature)
+        results["edge"].append(edge)
+    return results
 
 
 def _one_two_five(low: int, high: int) -> list[float]:
