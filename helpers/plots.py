@@ -18,8 +18,12 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from helpers.surfaces import Surface
+
 __all__ = [
     "confusion_matrix",
+    "contours",
+    "descent_path",
     "house_style",
     "image_grid",
     "learning_curve",
@@ -229,6 +233,75 @@ def learning_curve(values: Sequence[float], *, label: str, ax: Axes, **line: Any
     ax.plot(np.arange(1, len(curve) + 1), curve, label=label, **line)
     ax.set_xlabel("epoch")
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    return ax
+
+
+def contours(
+    surface: Surface,
+    *,
+    ax: Axes,
+    x: tuple[float, float] = (-2.0, 2.0),
+    y: tuple[float, float] = (-2.0, 2.0),
+    levels: int = 14,
+) -> Axes:
+    """Draw the contour lines of a surface, closer together where it is low.
+
+    Args:
+        surface: a surface of `helpers.surfaces`.
+        ax: where to draw.
+        x: smallest and largest first coordinate.
+        y: smallest and largest second coordinate.
+        levels: number of lines.
+
+    Returns:
+        The axes drawn on.
+
+    Raises:
+        ValueError: an interval is empty, or levels is less than 1.
+
+    Example:
+        >>> import matplotlib.pyplot as plt
+        >>> from helpers.surfaces import bowl
+        >>> ax = contours(bowl(), ax=plt.figure().gca(), levels=5)
+        >>> len(ax.collections[0].levels)
+        5
+    """
+    if not (x[0] < x[1] and y[0] < y[1]) or levels < 1:
+        raise ValueError(f"expected rising intervals and levels >= 1, found {x}, {y}, {levels}")
+    grid = np.stack(np.meshgrid(np.linspace(*x, 161), np.linspace(*y, 161)), axis=-1)
+    values = surface.value(grid)
+    heights = values.min() + (values.max() - values.min()) * np.linspace(0.01, 1, levels) ** 2
+    ax.contour(grid[..., 0], grid[..., 1], values, levels=heights, colors="#9aa4ae", linewidths=0.8)
+    ax.set(xlim=x, ylim=y, xlabel="$w_1$", ylabel="$w_2$")
+    ax.grid(False)
+    return ax
+
+
+def descent_path(points: np.ndarray, *, label: str, ax: Axes, **line: Any) -> Axes:
+    """Draw the way of a descent over a surface, with a dot for each step.
+
+    Args:
+        points: (steps + 1, 2), the start first.
+        label: name of the path.
+        ax: where to draw.
+        line: passed on to `ax.plot`.
+
+    Returns:
+        The axes drawn on.
+
+    Raises:
+        ValueError: points is not a list of points of the plane.
+
+    Example:
+        >>> import matplotlib.pyplot as plt
+        >>> ax = descent_path([[1, 1], [0, 0]], label="one step", ax=plt.figure().gca())
+        >>> len(ax.lines)
+        1
+    """
+    way = np.asarray(points, float)
+    if way.ndim != 2 or way.shape[1] != 2:
+        raise ValueError(f"expected points (steps, 2), found shape {way.shape}")
+    ax.plot(way[:, 0], way[:, 1], label=label, **{"marker": ".", "lw": 1.3, "ms": 5, **line})
     return ax
 
 

@@ -10,9 +10,9 @@ import argparse
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from helpers.curvature import largest_curvature
 from helpers.data import FashionMNIST, load_fashion_mnist
 from helpers.experiments import Experiment
-from helpers.curvature import largest_curvature
 from helpers.models import mlp
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ __all__ = [
     "FIRST_NETWORK",
     "LAST_RATE",
     "RAW_PIXELS",
+    "STABILITY",
     "SWEEPS",
     "VALLEY",
     "fit_mlp",
@@ -188,18 +189,21 @@ def load_raw_pixels() -> FashionMNIST:
     return replace(data, x_train=255 * data.x_train, x_valid=255 * data.x_valid)
 
 
-def measure_stability(data: FashionMNIST, seed: int, *, moments: list[int]) -> dict[str, Any]:
+MOMENTS = (0, 20, 100, 300)
+"""Steps of full-batch descent after which `measure_stability` measures."""
+
+
+def measure_stability(data: FashionMNIST, seed: int) -> dict[str, Any]:
     """Compare 2 / (largest curvature) with the rate at which full-batch descent goes wrong.
 
-    The MLP is trained on 5,000 images at once, at rate 0.05. At each moment its largest Hessian
-    eigenvalue is measured; then, from the weights of that moment, it takes 20 steps at each of
-    several multiples of 2 / eigenvalue. A rate has gone wrong if the loss ever rises above its
-    start.
+    The MLP is trained on 5,000 images at once, at rate 0.05. At each of `MOMENTS` its largest
+    Hessian eigenvalue is measured; then, from the weights of that moment, it takes 20 steps at
+    each of several multiples of 2 / eigenvalue. A rate has gone wrong if the loss ever rises
+    above its start.
 
     Args:
         data: Fashion-MNIST; the first 5,000 training images are used.
         seed: seed of the initial weights.
-        moments: numbers of steps after which to measure, rising from 0.
 
     Returns:
         One entry for each moment: loss, curvature (the eigenvalue), and edge, the smallest of the
@@ -207,7 +211,7 @@ def measure_stability(data: FashionMNIST, seed: int, *, moments: list[int]) -> d
 
     Example:
         >>> from helpers.data import few
-        >>> sorted(measure_stability(few(load_fashion_mnist(), 32), 0, moments=[0]))
+        >>> sorted(measure_stability(few(load_fashion_mnist(), 32), 0))
         ['curvature', 'edge', 'loss']
     """
     import keras
@@ -230,7 +234,7 @@ def measure_stability(data: FashionMNIST, seed: int, *, moments: list[int]) -> d
 
     results: dict[str, Any] = {"loss": [], "curvature": [], "edge": []}
     done = 0
-    for moment in moments:
+    for moment in MOMENTS:
         if moment > done:
             descend(moment - done, 0.05)
         done = moment
@@ -297,8 +301,19 @@ FIRST_NETWORK = Experiment(
     load=load_fashion_mnist,
 )
 
+STABILITY = Experiment(
+    name="stability-edge",
+    question="How well does 2 over the largest curvature predict where descent goes wrong?",
+    train=measure_stability,
+    grid={},
+    seeds=range(5),
+    tolerance={"loss": 0.1, "curvature": 15.0, "edge": 1.0},
+    load=load_fashion_mnist,
+)
+
 SWEEPS = {
-    experiment.name: experiment for experiment in (VALLEY, RAW_PIXELS, LAST_RATE, FIRST_NETWORK)
+    experiment.name: experiment
+    for experiment in (VALLEY, RAW_PIXELS, LAST_RATE, FIRST_NETWORK, STABILITY)
 }
 
 

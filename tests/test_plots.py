@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from helpers import plots
+from helpers import plots, surfaces
 
 ALT = "A line that rises from the lower left corner to the upper right corner."
 
 
 @pytest.fixture(autouse=True)
 def style():
+    plt.close("all")
     with mpl.rc_context():
         mpl.use("agg")
         plots.house_style()
@@ -100,6 +101,23 @@ def test_image_grid_draws_every_image_with_its_label():
     assert len({tuple(image.get_extent()) for image in ax.images}) == 7
 
 
+def test_contours_draw_the_surface_over_its_window():
+    _, ax = plt.subplots()
+    assert plots.contours(surfaces.ravine(4), ax=ax, x=(-1, 3), y=(0, 2), levels=6) is ax
+    assert (ax.get_xlim(), ax.get_ylim()) == ((-1, 3), (0, 2))
+    (lines,) = ax.collections
+    assert len(lines.levels) == 6
+    assert lines.levels[-1] == pytest.approx(0.5 * (9 + 4 * 4))
+
+
+def test_descent_path_draws_every_point():
+    _, ax = plt.subplots()
+    points = np.array([[1, 2], [3, 4], [5, 6.0]])
+    assert plots.descent_path(points, label="way", ax=ax) is ax
+    assert ax.lines[0].get_xydata().tolist() == points.tolist()
+    assert ax.lines[0].get_label() == "way"
+
+
 def test_confusion_matrix_draws_shares_of_each_row():
     _, ax = plt.subplots()
     assert plots.confusion_matrix(np.array([[3, 1], [0, 5]]), ["cat", "dog"], ax=ax) is ax
@@ -118,6 +136,9 @@ def test_confusion_matrix_draws_shares_of_each_row():
         (lambda ax: plots.image_grid(np.zeros((2, 3)), ["a", "b"], ax=ax), "height"),
         (lambda ax: plots.image_grid(np.zeros((2, 3, 3)), ["a"], ax=ax), "1 labels"),
         (lambda ax: plots.confusion_matrix(np.ones((2, 3)), ["a", "b"], ax=ax), "counts"),
+        (lambda ax: plots.contours(surfaces.bowl(), ax=ax, x=(1, 1)), "rising intervals"),
+        (lambda ax: plots.contours(surfaces.bowl(), ax=ax, levels=0), "levels"),
+        (lambda ax: plots.descent_path([1, 2], label="", ax=ax), "points"),
         (lambda ax: plots.confusion_matrix(np.eye(2) * [0, 1], ["a", "b"], ax=ax), "empty row"),
     ],
 )
