@@ -307,7 +307,7 @@ STABILITY = Experiment(
     train=measure_stability,
     grid={},
     seeds=range(5),
-    tolerance={"loss": 0.1, "curvature": 15.0, "edge": 1.0},
+    tolerance={"loss": 0.05, "curvature": 8.0, "edge": 0.4},
     load=load_fashion_mnist,
 )
 
