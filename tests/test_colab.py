@@ -95,6 +95,7 @@ def test_a_chapter_runs_with_nothing_but_its_file(chapter, release, fresh_python
     }
     environment["BOOK_REPOSITORY"] = f"file://{release}"
     environment["JUPYTER_PATH"] = ""
+    run(fresh_python, "-m", "pip", "uninstall", "--quiet", "--yes", BOOK)  # of an earlier chapter
     listing = [fresh_python, "-m", "pip", "freeze"]
     before = run(*listing)
     assert BOOK not in before
