@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["mlp"]
+__all__ = ["initialise", "mlp", "with_logits"]
 
 
 def mlp(
@@ -53,3 +55,61 @@ def mlp(
             keras.layers.Dense(classes, activation="softmax"),
         ]
     )
+
+
+def initialise(model: keras.Model, gain: float, rng: np.random.Generator) -> None:
+    """Draw the weights of a model's dense layers anew, around 0; set their biases to 0.
+
+    W ~ N(0, gain^2 2 / inputs): gain 1 is He's initialisation, which keeps the mean square of a
+    relu network's signals from layer to layer.
+
+    Args:
+        model: a Keras model; it is changed in place.
+        gain: the standard deviation, in units of He's, greater than 0.
+        rng: gives the numbers.
+
+    Raises:
+        ValueError: gain is not a finite number greater than 0.
+
+    Example:
+        >>> model = mlp((1000,), input_shape=(50,))
+        >>> initialise(model, 1.0, np.random.default_rng(0))
+        >>> round(float(model.layers[1].kernel.numpy().std()), 2)
+        0.2
+    """
+    import keras
+
+    if not (np.isfinite(gain) and gain > 0):
+        raise ValueError(f"gain must be a finite number greater than 0, found {gain!r}")
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.Dense):
+            inputs = layer.kernel.shape[0]
+            layer.kernel.assign(gain * np.sqrt(2 / inputs) * rng.normal(size=layer.kernel.shape))
+            layer.bias.assign(np.zeros(layer.bias.shape))
+
+
+def with_logits(model: keras.Model, scale: float = 1.0) -> keras.Model:
+    """Let a classifier return its logits, times a factor, instead of the probabilities.
+
+    Args:
+        model: a model of `mlp`, not yet compiled; it is changed in place.
+        scale: what the logits are multiplied by; it is an inverse temperature.
+
+    Returns:
+        The same model: (batch, inputs) -> (batch, classes), any real numbers.
+
+    Raises:
+        ValueError: scale is not a finite number greater than 0, or the model is compiled.
+
+    Example:
+        >>> model = with_logits(mlp((), input_shape=(2,), classes=2), scale=3.0)
+        >>> _ = model.layers[-1].kernel.assign([[1.0, 0.0], [0.0, 1.0]])
+        >>> model(np.array([[5.0, -1.0]])).numpy().tolist()
+        [[15.0, -3.0]]
+    """
+    if not (np.isfinite(scale) and scale > 0):
+        raise ValueError(f"scale must be a finite number greater than 0, found {scale!r}")
+    if model.compiled:
+        raise ValueError("expected a model that is not compiled yet")
+    model.layers[-1].activation = lambda logits: scale * logits
+    return model

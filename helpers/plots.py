@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,11 +18,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from helpers.autodiff import Value
     from helpers.surfaces import Surface
 
 __all__ = [
+    "computation_graph",
     "confusion_matrix",
     "contours",
+    "decision_regions",
     "descent_path",
     "house_style",
     "image_grid",
@@ -302,6 +305,158 @@ def descent_path(points: np.ndarray, *, label: str, ax: Axes, **line: Any) -> Ax
     if way.ndim != 2 or way.shape[1] != 2:
         raise ValueError(f"expected points (steps, 2), found shape {way.shape}")
     ax.plot(way[:, 0], way[:, 1], label=label, **{"marker": ".", "lw": 1.3, "ms": 5, **line})
+    return ax
+
+
+def computation_graph(gradients: Mapping[Value, np.ndarray], *, ax: Axes) -> Axes:
+    """Draw how a number was computed: each value above its node, each derivative below.
+
+    Time runs to the right. Constants without a name are written into the operation that uses
+    them.
+
+    Args:
+        gradients: what `helpers.autodiff.backward` returned, for a graph of numbers.
+        ax: where to draw.
+
+    Returns:
+        The axes drawn on.
+
+    Raises:
+        ValueError: there is no value, or a value of the graph is an array.
+
+    Example:
+        >>> import matplotlib.pyplot as plt
+        >>> from helpers.autodiff import Value, backward
+        >>> w = Value(3.0, name="w")
+        >>> ax = computation_graph(backward(2 * w), ax=plt.figure().gca())
+        >>> [text.get_text() for text in ax.texts if text.get_text()]
+        ['× 2', '6.00', '1.00', 'w', '3.00', '2.00']
+    """
+    if not gradients or any(value.data.size != 1 for value in gradients):
+        raise ValueError("expected the gradients of a graph of numbers, each of a single entry")
+    shown = [value for value in gradients if value.name or value.parents]
+    parents = {
+        value: [p for p, _ in value.parents if p in shown]  # Value compares by identity
+        for value in shown
+    }
+    output = shown[0]
+    depth: dict[Value, int] = {}
+    rows: dict[Value, float] = {}
+
+    def place(value: Value) -> None:
+        if value in depth:
+            return
+        for parent in parents[value]:
+            place(parent)
+        above = [depth[parent] for parent in parents[value]]
+        depth[value] = 1 + max(above) if above else 0
+        leaves = sum(not parents[one] for one in depth) - 1
+        rows[value] = float(np.mean([rows[p] for p in parents[value]])) if above else leaves
+
+    place(output)
+    for leaf in [value for value in shown if not parents[value]]:
+        users = [depth[value] for value in shown if leaf in parents[value]]
+        depth[leaf] = min(users, default=1) - 1
+    for value in shown:
+        x, y = depth[value], -rows[value]
+        for parent in dict.fromkeys(parents[value]):
+            ax.annotate(
+                "",
+                xy=(x, y),
+                xytext=(depth[parent], -rows[parent]),
+                arrowprops={
+                    "arrowstyle": "-|>",
+                    "color": COLOURS[4],
+                    "shrinkA": 15,
+                    "shrinkB": 15,
+                    "lw": 1,
+                },
+            )
+        box = {"boxstyle": "round" if parents[value] else "square", "fc": PAPER, "ec": INK}
+        ax.text(x, y, _node(value), ha="center", va="center", fontsize=10, bbox=box)
+        for number, way, colour in (
+            (value.data, 1, COLOURS[0]),
+            (gradients[value], -1, COLOURS[1]),
+        ):
+            ax.annotate(
+                f"{np.asarray(number).item():.2f}",
+                (x, y),
+                xytext=(0, 15 * way),
+                textcoords="offset points",
+                ha="center",
+                va="bottom" if way > 0 else "top",
+                color=colour,
+                fontsize=10,
+                fontweight="bold" if way < 0 else "normal",
+            )
+    ax.set_xlim(-0.5, max(depth.values()) + 0.5)
+    ax.set_ylim(-max(rows.values()) - 0.7, 0.7)
+    ax.set_axis_off()
+    return ax
+
+
+def _node(value: Value) -> str:
+    """A node's text: its name, or its operation with the constants that went into it."""
+    if value.name and not value.parents:
+        return value.name
+    sign = value.operation.replace("*", "×")
+    constants = [f"{p.data.item():g}" for p, _ in value.parents if not (p.name or p.parents)]
+    text = " ".join([sign, *constants]).replace("-", "−")
+    return f"{value.name}: {text}" if value.name else text
+
+
+MARKERS = "osD^vP*X"
+"""One marker a class: no meaning by colour alone."""
+
+
+def decision_regions(
+    classify: Callable[[np.ndarray], np.ndarray], x: np.ndarray, y: np.ndarray, *, ax: Axes
+) -> Axes:
+    """Draw points of the plane by class, and where a classifier changes its mind.
+
+    Args:
+        classify: takes points (n, 2), returns n classes from 0.
+        x: the points to draw, (n, 2).
+        y: their classes, up to 7.
+        ax: where to draw.
+
+    Returns:
+        The axes drawn on.
+
+    Raises:
+        ValueError: the points are not n points of the plane with n classes from 0 to 7.
+
+    Example:
+        >>> import matplotlib.pyplot as plt
+        >>> x, y = np.array([[-1.0, 0.0], [1.0, 0.0]]), np.array([0, 1])
+        >>> ax = decision_regions(lambda p: p[:, 0] > 0, x, y, ax=plt.figure().gca())
+        >>> len(ax.lines)
+        2
+    """
+    x, y = np.asarray(x, float), np.asarray(y)
+    if x.ndim != 2 or x.shape[1] != 2 or y.shape != (len(x),) or len(x) == 0:
+        raise ValueError(f"expected points (n, 2) with n classes, found {x.shape} and {y.shape}")
+    classes = np.unique(y)
+    if not np.isin(classes, range(len(MARKERS))).all():
+        raise ValueError(f"expected classes from 0 to {len(MARKERS) - 1}, found {classes}")
+    half = 1.1 * np.abs(x).max()
+    side = np.linspace(-half, half, 301)
+    grid = np.stack(np.meshgrid(side, side), axis=-1)
+    chosen = np.asarray(classify(grid.reshape(-1, 2))).reshape(grid.shape[:2]).astype(int)
+    for one in np.unique(chosen):
+        ax.contour(side, side, chosen == one, levels=[0.5], colors=INK, linewidths=1.2)
+    for one in classes:
+        ax.plot(
+            *x[y == one].T,
+            MARKERS[one],
+            ms=3.5,
+            color=COLOURS[one % len(COLOURS)],
+            mfc="none",
+            mew=0.9,
+            label=f"class {one}",
+        )
+    ax.set(xlim=(-half, half), ylim=(-half, half), xlabel="$x_1$", ylabel="$x_2$", aspect="equal")
+    ax.grid(False)
     return ax
 
 

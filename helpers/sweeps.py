@@ -7,13 +7,15 @@ python -m helpers.sweeps learning-rate-valley  compute what its table lacks
 from __future__ import annotations
 
 import argparse
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from helpers.curvature import largest_curvature
 from helpers.data import FashionMNIST, load_fashion_mnist
 from helpers.experiments import Experiment
-from helpers.models import mlp
+from helpers.gradients import update_ratios
+from helpers.models import initialise, mlp, with_logits
 
 if TYPE_CHECKING:
     import keras
@@ -253,6 +255,273 @@ def measure_stability(data: FashionMNIST, seed: int) -> dict[str, Any]:
     return results
 
 
+def fit_network(
+    model: keras.Model,
+    data: FashionMNIST,
+    learning_rate: float,
+    *,
+    epochs: int = 1,
+    batch_size: int = 64,
+    loss: str | keras.losses.Loss = "sparse_categorical_crossentropy",
+) -> keras.callbacks.History:
+    """Train a given network with plain SGD, and return Keras's history.
+
+    Args:
+        model: the network; it is compiled here.
+        data: Fashion-MNIST; only its training and validation parts are used.
+        learning_rate: the rate, greater than 0.
+        epochs: passes over the training data. A loss that is NaN ends the training.
+        batch_size: examples a step.
+        loss: a loss for labels from 0 to 9.
+
+    Raises:
+        ValueError: learning_rate is not greater than 0.
+
+    Example:
+        >>> from helpers.data import few
+        >>> history = fit_network(mlp((20,)), few(load_fashion_mnist(), 64), 0.1)
+        >>> sorted(history.history)
+        ['accuracy', 'loss', 'val_accuracy', 'val_loss']
+    """
+    import keras
+
+    if not learning_rate > 0:
+        raise ValueError(f"learning_rate must be greater than 0, found {learning_rate!r}")
+    model.compile(
+        optimizer=keras.optimizers.SGD(learning_rate),
+        loss=loss,
+        metrics=["accuracy"],
+        jit_compile=True,
+        steps_per_execution=64,
+    )
+    return model.fit(
+        data.x_train,
+        data.y_train,
+        batch_size=batch_size,
+        epochs=epochs,
+        validation_data=(data.x_valid, data.y_valid),
+        callbacks=[keras.callbacks.TerminateOnNaN()],
+        verbose=0,
+    )
+
+
+def scaled_inputs(data: FashionMNIST, inputs: str) -> FashionMNIST:
+    """Return the data with their pixels in another scale.
+
+    Args:
+        data: Fashion-MNIST, pixels in [0, 1].
+        inputs: "0 to 1"; "-1 to 1"; "mean image subtracted"; or "standardised": minus the mean
+            of all pixels, over their standard deviation. Both come from the training images.
+
+    Raises:
+        ValueError: another name.
+
+    Example:
+        >>> float(scaled_inputs(load_fashion_mnist(), "-1 to 1").x_train.min())
+        -1.0
+    """
+    import numpy as np
+
+    train = data.x_train
+    if inputs == "0 to 1":
+        shift, scale = np.float32(0), np.float32(1)
+    elif inputs == "-1 to 1":
+        shift, scale = np.float32(0.5), np.float32(0.5)
+    elif inputs == "mean image subtracted":
+        shift, scale = train.mean(axis=0, dtype=np.float64).astype(np.float32), np.float32(1)
+    elif inputs == "standardised":
+        shift, scale = np.float32(train.mean(dtype=float)), np.float32(train.std(dtype=float))
+    else:
+        raise ValueError(f"inputs is one of the four scales of INPUT_SCALES, found {inputs!r}")
+    return replace(
+        data,
+        x_train=(train - shift) / scale,
+        x_valid=(data.x_valid - shift) / scale,
+        x_test=(data.x_test - shift) / scale,
+    )
+
+
+INPUT_SCALES = ("0 to 1", "-1 to 1", "mean image subtracted", "standardised")
+"""The names that `scaled_inputs` knows."""
+
+
+def train_on_scaled_inputs(
+    data: FashionMNIST, seed: int, *, inputs: str, learning_rate: float
+) -> dict[str, Any]:
+    """Train the MLP for one epoch on pixels in another scale (see `scaled_inputs`).
+
+    Args:
+        data: Fashion-MNIST, pixels in [0, 1].
+        seed: seed of the initial weights and of the order of the examples.
+        inputs: one of `INPUT_SCALES`.
+        learning_rate: the rate, greater than 0.
+
+    Returns:
+        valid_loss and valid_accuracy after the epoch, None if the loss became NaN.
+
+    Example:
+        >>> from helpers.data import few
+        >>> data = few(load_fashion_mnist(), 64)
+        >>> results = train_on_scaled_inputs(data, 0, inputs="-1 to 1", learning_rate=0.1)
+        >>> list(results)
+        ['valid_loss', 'valid_accuracy']
+    """
+    return _after_last_epoch(fit_mlp(scaled_inputs(data, inputs), seed, learning_rate, epochs=1))
+
+
+def train_with_logit_scale(
+    data: FashionMNIST, seed: int, *, scale: float, learning_rate: float
+) -> dict[str, Any]:
+    """Train the MLP for one epoch, in batches of 32, with its logits times a factor.
+
+    Args:
+        data: Fashion-MNIST.
+        seed: seed of the initial weights and of the order of the examples.
+        scale: the factor, greater than 0.
+        learning_rate: the rate, greater than 0.
+
+    Returns:
+        valid_loss and valid_accuracy after the epoch, None if the loss became NaN.
+
+    Example:
+        >>> from helpers.data import few
+        >>> data = few(load_fashion_mnist(), 64)
+        >>> list(train_with_logit_scale(data, 0, scale=10.0, learning_rate=0.01))
+        ['valid_loss', 'valid_accuracy']
+    """
+    import keras
+
+    keras.utils.set_random_seed(seed)
+    model = with_logits(mlp(), scale)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    return _after_last_epoch(fit_network(model, data, learning_rate, batch_size=32, loss=loss))
+
+
+def _after_last_epoch(history: keras.callbacks.History) -> dict[str, Any]:
+    """valid_loss and valid_accuracy at the end of a training; None after NaN."""
+    curves = history.history
+    alive = math.isfinite(curves["loss"][-1]) and math.isfinite(curves["val_loss"][-1])
+    ends = {"valid_loss": curves["val_loss"][-1], "valid_accuracy": curves["val_accuracy"][-1]}
+    return {name: value if alive else None for name, value in ends.items()}
+
+
+DEEP_UNITS = (256, 128, 64, 20)
+"""Hidden layers of the deep MLP of the chapter on backpropagation."""
+
+
+def train_deep_mlp(data: FashionMNIST, seed: int) -> dict[str, Any]:
+    """Train the 784-256-128-64-20-10 MLP: pixels from -1 to 1, batches of 64, rate 0.1, 20 epochs.
+
+    Args:
+        data: Fashion-MNIST, pixels in [0, 1].
+        seed: seed of the initial weights and of the order of the examples.
+
+    Returns:
+        loss, accuracy (means over the batches of each epoch), valid_loss, valid_accuracy (at its
+        end), one entry an epoch; and test_accuracy, once, after the last.
+
+    Example:
+        >>> from helpers.data import few
+        >>> len(train_deep_mlp(few(load_fashion_mnist(), 64), 0)["valid_loss"])
+        20
+    """
+    import keras
+
+    keras.utils.set_random_seed(seed)
+    model, scaled = mlp(DEEP_UNITS), scaled_inputs(data, "-1 to 1")
+    curves = fit_network(model, scaled, 0.1, epochs=20).history
+    test = model.evaluate(scaled.x_test, scaled.y_test, batch_size=500, verbose=0)
+    return {
+        "loss": curves["loss"],
+        "accuracy": curves["accuracy"],
+        "valid_loss": curves["val_loss"],
+        "valid_accuracy": curves["val_accuracy"],
+        "test_accuracy": test[1],
+    }
+
+
+UPDATE_MOMENTS = ("start", "100 steps", "1 epoch", "3 epochs")
+"""When `measure_updates` measures."""
+
+
+def measure_updates(data: FashionMNIST, seed: int, *, learning_rate: float) -> dict[str, Any]:
+    """Measure the ratio of update to weights in each layer of the deep MLP, as it trains.
+
+    Args:
+        data: Fashion-MNIST, pixels in [0, 1].
+        seed: seed of the initial weights and of the order of the examples.
+        learning_rate: the rate, greater than 0.
+
+    Returns:
+        log_ratios: for each of `UPDATE_MOMENTS`, for each of the five weight matrices, the
+        decimal logarithm of the mean of `update_ratios` over the first 20 batches of 64 training
+        images; valid_loss and valid_accuracy after three epochs. None where the loss has become
+        NaN, or where no gradient is left.
+
+    Example:
+        >>> from helpers.data import few
+        >>> results = measure_updates(few(load_fashion_mnist(), 64), 0, learning_rate=0.1)
+        >>> len(results["log_ratios"]), len(results["log_ratios"][0])
+        (4, 5)
+    """
+    import keras
+    import numpy as np
+
+    keras.utils.set_random_seed(seed)
+    model, scaled = mlp(DEEP_UNITS), scaled_inputs(data, "-1 to 1")
+    model.compile(loss="sparse_categorical_crossentropy")
+    first = 100 * 64
+    start = replace(scaled, x_train=scaled.x_train[:first], y_train=scaled.y_train[:first])
+    rest = replace(scaled, x_train=scaled.x_train[first:], y_train=scaled.y_train[first:])
+    ratios, alive, history = [], True, None
+    for part, epochs in ((None, 0), (start, 1), (rest, 1), (scaled, 2)):
+        if part is not None and alive and len(part.x_train):
+            history = fit_network(model, part, learning_rate, epochs=epochs)
+            alive = bool(np.isfinite(history.history["loss"]).all())
+        batches = [slice(64 * i, 64 * (i + 1)) for i in range(20)]
+        measured = [
+            update_ratios(model, scaled.x_train[b], scaled.y_train[b], learning_rate)
+            for b in batches
+            if len(scaled.x_train[b])
+        ]
+        means = np.mean(measured, axis=0)
+        ratios.append([math.log10(r) if alive and r > 0 else None for r in means])
+    if not alive or history is None:
+        return {"log_ratios": ratios, "valid_loss": None, "valid_accuracy": None}
+    return {"log_ratios": ratios, **_after_last_epoch(history)}
+
+
+def train_from_gain(
+    data: FashionMNIST, seed: int, *, gain: float, learning_rate: float
+) -> dict[str, Any]:
+    """Train ten hidden layers of 100 relus for two epochs, from weights of a given size.
+
+    Args:
+        data: Fashion-MNIST, pixels in [0, 1].
+        seed: seed of the initial weights and of the order of the examples.
+        gain: standard deviation of the initial weights, in units of He's.
+        learning_rate: the rate, greater than 0.
+
+    Returns:
+        valid_loss and valid_accuracy after two epochs, None if the loss became NaN.
+
+    Example:
+        >>> from helpers.data import few
+        >>> data = few(load_fashion_mnist(), 64)
+        >>> list(train_from_gain(data, 0, gain=1.0, learning_rate=0.01))
+        ['valid_loss', 'valid_accuracy']
+    """
+    import keras
+    import numpy as np
+
+    keras.utils.set_random_seed(seed)
+    model = with_logits(mlp((100,) * 10))
+    initialise(model, gain, np.random.default_rng(seed))
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    scaled = scaled_inputs(data, "standardised")
+    return _after_last_epoch(fit_network(model, scaled, learning_rate, epochs=2, loss=loss))
+
+
 def _one_two_five(low: int, high: int) -> list[float]:
     """1, 2 and 5 times each power of ten from 10^low, up to 10^high."""
     steps = [float(f"{digit}e{power}") for power in range(low, high) for digit in (1, 2, 5)]
@@ -311,9 +580,86 @@ STABILITY = Experiment(
     load=load_fashion_mnist,
 )
 
+INPUTS = Experiment(
+    name="input-scale",
+    question="Which rates does the MLP bear when its pixels are shifted and scaled?",
+    train=train_on_scaled_inputs,
+    grid={"inputs": INPUT_SCALES, "learning_rate": _one_two_five(-3, 0)},
+    seeds=range(5),
+    tolerance={"valid_loss": 0.3, "valid_accuracy": 0.1},
+    load=load_fashion_mnist,
+    diverged_beyond=5.0,
+)
+
+LOGITS = Experiment(
+    name="logit-scale",
+    question="Which rates does the MLP bear when its logits are multiplied by a factor?",
+    train=train_with_logit_scale,
+    grid={
+        "scale": [0.1, 1.0, 10.0],
+        "learning_rate": [1e-4, 3e-4, 1e-3, 3e-3, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0],
+    },
+    seeds=range(5),
+    tolerance={"valid_loss": 0.3, "valid_accuracy": 0.1},
+    load=load_fashion_mnist,
+    diverged_beyond=5.0,
+)
+
+DEEP = Experiment(
+    name="deep-mlp",
+    question="How do the four curves of a deep MLP look over 20 epochs?",
+    train=train_deep_mlp,
+    grid={},
+    seeds=range(5),
+    tolerance={
+        "loss": 0.05,
+        "accuracy": 0.03,
+        "valid_loss": 0.2,
+        "valid_accuracy": 0.05,
+        "test_accuracy": 0.03,
+    },
+    load=load_fashion_mnist,
+)
+
+UPDATES = Experiment(
+    name="update-ratio",
+    question="How large are the updates beside the weights, in each layer and at each rate?",
+    train=measure_updates,
+    grid={"learning_rate": [0.001, 0.003, 0.01, 0.03, 0.1, 0.2, 0.3, 0.5]},
+    seeds=range(5),
+    tolerance={"log_ratios": 0.3, "valid_loss": 0.3, "valid_accuracy": 0.1},
+    load=load_fashion_mnist,
+    diverged_beyond=5.0,
+)
+
+GAINS = Experiment(
+    name="initial-gain",
+    question="Which rates does a deep network bear, from weights of which size?",
+    train=train_from_gain,
+    grid={
+        "gain": [0.5, 0.71, 1.0, 1.41, 2.0],
+        "learning_rate": [1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 0.01, 0.03, 0.1, 0.3],
+    },
+    seeds=range(5),
+    tolerance={"valid_loss": 0.3, "valid_accuracy": 0.1},
+    load=load_fashion_mnist,
+    diverged_beyond=5.0,
+)
+
 SWEEPS = {
     experiment.name: experiment
-    for experiment in (VALLEY, RAW_PIXELS, LAST_RATE, FIRST_NETWORK, STABILITY)
+    for experiment in (
+        VALLEY,
+        RAW_PIXELS,
+        LAST_RATE,
+        FIRST_NETWORK,
+        STABILITY,
+        INPUTS,
+        LOGITS,
+        DEEP,
+        UPDATES,
+        GAINS,
+    )
 }
 
 

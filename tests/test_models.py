@@ -46,3 +46,47 @@ def test_the_forward_pass_by_hand():
 def test_bad_sizes_are_refused(arguments):
     with pytest.raises(ValueError, match=r"positive integers|at least 2"):
         models.mlp(**arguments)
+
+
+def test_initial_weights_have_the_size_and_nothing_else():
+    model = models.mlp((400, 200), input_shape=(300,))
+    models.initialise(model, 0.5, np.random.default_rng(3))
+    for kernel, bias in zip(model.get_weights()[::2], model.get_weights()[1::2], strict=True):
+        expected = 0.5 * np.sqrt(2 / len(kernel))
+        assert kernel.std() == pytest.approx(expected, rel=0.05)
+        assert abs(kernel.mean()) < 0.05 * expected
+        assert not bias.any()
+
+
+def test_a_gain_of_one_keeps_the_mean_square_from_layer_to_layer():
+    model = models.mlp((1000, 1000, 1000), input_shape=(1000,))
+    models.initialise(model, 1.0, np.random.default_rng(4))
+    signal = np.random.default_rng(5).normal(size=(20, 1000))
+    for layer in model.layers[1:4]:
+        signal = layer(signal)
+    # half of the mean square of a pre-activation survives its relu: 1 stays 1 all the way
+    assert float(np.mean(np.asarray(signal) ** 2)) == pytest.approx(1, rel=0.15)
+
+
+def test_logits_are_the_logarithms_of_the_probabilities_times_the_scale():
+    model = models.mlp((5,), input_shape=(4,), classes=3)
+    x = np.random.default_rng(6).normal(size=(7, 4))
+    p = np.asarray(model(x))
+    logits = np.asarray(models.with_logits(model, 2.5)(x))
+    e = np.exp(logits / 2.5)
+    np.testing.assert_allclose(e / e.sum(axis=1, keepdims=True), p, rtol=1e-4)
+
+
+@pytest.mark.parametrize("number", [0.0, -1.0, np.nan, np.inf])
+def test_bad_gains_and_scales_are_refused(number):
+    with pytest.raises(ValueError, match="greater than 0"):
+        models.initialise(models.mlp((), input_shape=(2,)), number, np.random.default_rng(0))
+    with pytest.raises(ValueError, match="greater than 0"):
+        models.with_logits(models.mlp((), input_shape=(2,)), number)
+
+
+def test_logits_come_before_compiling():
+    model = models.mlp((), input_shape=(2,))
+    model.compile(loss="sparse_categorical_crossentropy")
+    with pytest.raises(ValueError, match="not compiled"):
+        models.with_logits(model)

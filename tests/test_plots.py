@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from helpers import plots, surfaces
+from helpers.autodiff import Value, backward
 
 ALT = "A line that rises from the lower left corner to the upper right corner."
 
@@ -118,6 +119,45 @@ def test_descent_path_draws_every_point():
     assert ax.lines[0].get_label() == "way"
 
 
+def test_decision_regions_draw_every_class_with_its_own_marker():
+    x = np.array([[-1.0, 0.0], [1.0, 0.0], [0.0, 2.0]])
+    ax = plots.decision_regions(
+        lambda p: (p[:, 0] > 0).astype(int), x, [0, 1, 2], ax=plt.figure().gca()
+    )
+    assert len({line.get_marker() for line in ax.lines}) == 3
+    assert ax.get_xlim() == ax.get_ylim() == pytest.approx((-2.2, 2.2))
+    boundary = np.concatenate([path.vertices for c in ax.collections for path in c.get_paths()])
+    assert np.abs(boundary[:, 0]).max() < 0.02  # the line x_1 = 0, to within the grid
+
+
+def graph_of(value):
+    ax = plots.computation_graph(backward(value), ax=plt.figure().gca())
+    texts = {}
+    for text in ax.texts:
+        texts.setdefault(text.get_text(), []).append(text)
+    return texts
+
+
+def test_a_graph_shows_values_and_derivatives():
+    x, y, z = Value(-2.0, "x"), Value(5.0, "y"), Value(-4.0, "z")
+    texts = graph_of((x + y) * z)
+    assert {"x", "y", "z", "+", "×", "-12.00", "3.00", "1.00"} <= set(texts)
+    assert len(texts["-4.00"]) == 4  # the value of z; the derivatives of x, y and of the sum
+
+
+def test_a_graph_draws_a_shared_value_once_and_time_to_the_right():
+    x = Value(3.0, "x")
+    square = x * x
+    ax = plots.computation_graph(backward(square + x), ax=plt.figure().gca())
+    places = {t.get_text(): t.get_position() for t in ax.texts if t.get_text() in ("x", "×", "+")}
+    assert sum(t.get_text() == "x" for t in ax.texts) == 1
+    assert places["x"][0] < places["×"][0] < places["+"][0]
+
+
+def test_constants_stand_in_the_operation():
+    assert {"× 2", "1/x", "w"} <= set(graph_of((2 * Value(4.0, "w")).reciprocal()))
+
+
 def test_confusion_matrix_draws_shares_of_each_row():
     _, ax = plt.subplots()
     assert plots.confusion_matrix(np.array([[3, 1], [0, 5]]), ["cat", "dog"], ax=ax) is ax
@@ -140,6 +180,14 @@ def test_confusion_matrix_draws_shares_of_each_row():
         (lambda ax: plots.contours(surfaces.bowl(), ax=ax, levels=0), "levels"),
         (lambda ax: plots.descent_path([1, 2], label="", ax=ax), "points"),
         (lambda ax: plots.confusion_matrix(np.eye(2) * [0, 1], ["a", "b"], ax=ax), "empty row"),
+        (lambda ax: plots.decision_regions(np.sum, [[1, 2, 3]], [0], ax=ax), "points"),
+        (lambda ax: plots.decision_regions(np.sum, [[1, 2]], [0, 1], ax=ax), "points"),
+        (lambda ax: plots.decision_regions(np.sum, [[1, 2]], [8], ax=ax), "classes from 0 to 7"),
+        (lambda ax: plots.computation_graph({}, ax=ax), "graph of numbers"),
+        (
+            lambda ax: plots.computation_graph(backward(Value([1.0, 2.0]).sum()), ax=ax),
+            "graph of numbers",
+        ),
     ],
 )
 def test_bad_input_is_refused(draw, message):

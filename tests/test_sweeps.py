@@ -66,3 +66,65 @@ def test_a_loss_that_is_nan_ends_the_training_and_leaves_nothing_to_report(few):
 def test_bad_numbers_are_refused_before_anything_starts(arguments):
     with pytest.raises(ValueError, match="found"):
         sweeps.fit_mlp(None, 0, **arguments)
+
+
+def test_inputs_are_shifted_and_scaled_as_their_names_say():
+    whole = data.load_fashion_mnist()
+    one = sweeps.scaled_inputs(whole, "-1 to 1")
+    np.testing.assert_allclose(one.x_valid, 2 * whole.x_valid - 1, atol=1e-6)
+    two = sweeps.scaled_inputs(whole, "mean image subtracted")
+    np.testing.assert_allclose(two.x_train.mean(axis=0, dtype=float), 0, atol=1e-6)
+    np.testing.assert_allclose(
+        two.x_test, whole.x_test - whole.x_train.mean(axis=0, dtype=float), atol=1e-6
+    )
+    three = sweeps.scaled_inputs(whole, "standardised")
+    assert abs(three.x_train.mean(dtype=float)) < 1e-4
+    assert three.x_train.std(dtype=float) == pytest.approx(1, abs=1e-4)
+    assert sweeps.scaled_inputs(whole, "0 to 1").x_train[5].tolist() == whole.x_train[5].tolist()
+    with pytest.raises(ValueError, match="four scales"):
+        sweeps.scaled_inputs(whole, "bytes")
+
+
+def test_a_network_that_is_passed_in_is_trained_with_plain_descent(few):
+    from helpers.models import mlp
+
+    model = mlp((5,))
+    history = sweeps.fit_network(model, few, 0.25, epochs=3, batch_size=16)
+    assert history.model is model
+    assert len(history.history["val_loss"]) == 3
+    assert int(model.optimizer.iterations) == 3 * 4
+    assert float(model.optimizer.learning_rate) == pytest.approx(0.25)
+    assert model.optimizer.momentum == 0
+    for rate in (0.0, np.nan):
+        with pytest.raises(ValueError, match="learning_rate"):
+            sweeps.fit_network(model, few, rate)
+
+
+def test_logits_times_one_are_the_plain_network(few):
+    plain = sweeps.train_at_constant_rate(few, 3, learning_rate=0.1, epochs=1)
+    scaled = sweeps.train_with_logit_scale(few, 3, scale=1.0, learning_rate=0.1)
+    assert scaled["valid_loss"] == pytest.approx(plain["valid_loss"][0], rel=1e-4)
+
+
+def test_a_network_that_dies_has_nothing_to_report(few):
+    for results in (
+        sweeps.train_from_gain(few, 0, gain=100.0, learning_rate=10.0),
+        sweeps.train_with_logit_scale(few, 0, scale=1e6, learning_rate=1e6),
+    ):
+        assert results == {"valid_loss": None, "valid_accuracy": None}
+
+
+def test_updates_are_measured_at_four_moments_and_grow_with_the_rate(few):
+    slow, fast = (
+        np.array(sweeps.measure_updates(few, 1, learning_rate=rate)["log_ratios"])
+        for rate in (1e-3, 1e-2)
+    )
+    assert slow.shape == (len(sweeps.UPDATE_MOMENTS), len(sweeps.DEEP_UNITS) + 1)
+    np.testing.assert_allclose(fast[0] - slow[0], 1, atol=1e-5)  # ten times the rate
+
+
+def test_the_deep_network_is_the_one_described(few):
+    curves = sweeps.train_deep_mlp(few, 0)
+    assert {len(curves[name]) for name in curves if name != "test_accuracy"} == {20}
+    assert 0 <= curves["test_accuracy"] <= 1
+    assert sweeps.DEEP_UNITS == (256, 128, 64, 20)
