@@ -29,6 +29,7 @@ __all__ = [
     "cache_folder",
     "few",
     "fill_cache",
+    "load_digits",
     "load_fashion_mnist",
 ]
 
@@ -140,6 +141,41 @@ def load_fashion_mnist() -> FashionMNIST:
         "y_test": _labels(y_test),
     }
     return FashionMNIST(**split)  # type: ignore[arg-type]
+
+
+def load_digits() -> FashionMNIST:
+    """Load the handwritten digits of MNIST, split as Fashion-MNIST is; Keras downloads them.
+
+    They have the same shape, so any chapter runs on them; its claims are about clothes.
+
+    Returns:
+        A `FashionMNIST` whose class names are the digits.
+
+    Raises:
+        DataError: the digits are not in Keras's cache and cannot be downloaded.
+
+    Example:
+        >>> digits = load_digits()  # doctest: +SKIP
+    """
+    with quiet_startup():
+        from keras.datasets import mnist
+
+    try:
+        (x, y), (x_test, y_test) = mnist.load_data()
+    except Exception as error:
+        raise DataError(
+            f"MNIST's digits are not at hand, and the download failed ({_first_line(error)}); "
+            "connect to the internet and run again"
+        ) from error
+    return FashionMNIST(
+        x_train=_pixels(x[VALIDATION_SIZE:]),
+        y_train=_labels(y[VALIDATION_SIZE:]),
+        x_valid=_pixels(x[:VALIDATION_SIZE]),
+        y_valid=_labels(y[:VALIDATION_SIZE]),
+        x_test=_pixels(x_test),
+        y_test=_labels(y_test),
+        class_names=tuple("0123456789"),
+    )
 
 
 def cache_folder() -> Path:

@@ -206,3 +206,33 @@ def test_a_system_without_apt_is_told(small, tmp_path, monkeypatch):
 def test_digests_in_the_code_are_well_formed():
     assert all(re.fullmatch("[0-9a-f]{64}", digest) for digest, _ in data.FILES.values())
     assert os.path.isabs(data.DEBIAN_FOLDER)
+
+
+def test_digits_are_split_and_scaled_as_the_clothes_are(monkeypatch):
+    from keras.datasets import mnist
+
+    x = (np.arange(6000) % 256).astype(np.uint8)
+    y = (np.arange(6000) % 10).astype(np.uint8)
+    images = np.broadcast_to(x[:, None, None], (6000, 28, 28))
+    monkeypatch.setattr(mnist, "load_data", lambda: ((images, y), (images[:7], y[:7])))
+    digits = data.load_digits()
+    assert [len(part) for part in (digits.x_train, digits.x_valid, digits.x_test)] == [
+        1000,
+        5000,
+        7,
+    ]
+    assert digits.x_valid[255, 0, 0] == 1
+    assert digits.y_train[0] == 5000 % 10
+    assert digits.y_train.dtype == np.int64
+    assert digits.class_names[7] == "7"
+
+
+def test_digits_that_cannot_be_had_say_so(monkeypatch):
+    from keras.datasets import mnist
+
+    def refuse():
+        raise OSError("no route to host")
+
+    monkeypatch.setattr(mnist, "load_data", refuse)
+    with pytest.raises(data.DataError, match="no route to host"):
+        data.load_digits()
