@@ -36,8 +36,8 @@ def finite_difference(
         The gradient, in the shape of `point`.
 
     Raises:
-        ValueError: step is not a finite number greater than 0, point is not finite, or a value
-            of the function is not one number.
+        ValueError: step is not a finite number greater than 0, or so small beside the point that
+            nothing moves; point is not finite; or a value of the function is not one number.
 
     Example:
         >>> finite_difference(lambda x: (x**2).sum(), [1.0, -3.0]).round(6)
@@ -60,7 +60,10 @@ def finite_difference(
     gradient = np.empty_like(x)
     for place in np.ndindex(*x.shape):
         behind = step if central else 0.0
-        gradient[place] = (at(place, step) - at(place, -behind)) / (step + behind)
+        if x[place] + step == x[place]:
+            raise ValueError(f"step {step!r} is too small beside the entry {x[place]!r}")
+        taken = (x[place] + step) - (x[place] - behind)  # rounded, as the points are
+        gradient[place] = (at(place, step) - at(place, -behind)) / taken
     return gradient
 
 
@@ -131,7 +134,8 @@ def update_ratios(
         One number for each dense layer, first layer first.
 
     Raises:
-        ValueError: learning_rate is not greater than 0, or as for `gradient_norms`.
+        ValueError: learning_rate is not a finite number greater than 0, a weight matrix is zero,
+            or as for `gradient_norms`.
 
     Example:
         >>> from helpers.models import mlp
@@ -140,8 +144,10 @@ def update_ratios(
         >>> update_ratios(model, np.zeros((4, 2)), np.zeros(4), 0.1).tolist()
         [0.0]
     """
-    if not learning_rate > 0:
+    if not 0 < learning_rate < np.inf:
         raise ValueError(f"learning_rate must be greater than 0, found {learning_rate!r}")
     norms = gradient_norms(model, x, y)
     lengths = np.array([np.linalg.norm(kernel.numpy()) for kernel in kernels(model)])
+    if not lengths.all():
+        raise ValueError("expected weight matrices that are not zero")
     return learning_rate * norms / lengths

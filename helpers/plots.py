@@ -437,7 +437,7 @@ def decision_regions(
     if x.ndim != 2 or x.shape[1] != 2 or y.shape != (len(x),) or len(x) == 0:
         raise ValueError(f"expected points (n, 2) with n classes, found {x.shape} and {y.shape}")
     classes = np.unique(y)
-    if not np.isin(classes, range(len(MARKERS))).all():
+    if classes.dtype.kind not in "iu" or not np.isin(classes, range(len(MARKERS))).all():
         raise ValueError(f"expected classes from 0 to {len(MARKERS) - 1}, found {classes}")
     half = 1.1 * np.abs(x).max()
     side = np.linspace(-half, half, 301)

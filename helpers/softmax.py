@@ -48,7 +48,7 @@ def log_sum_exp(logits: npt.ArrayLike) -> np.ndarray:
 def softmax(logits: npt.ArrayLike) -> np.ndarray:
     """Return the shares of the exponentials: positive numbers that add up to 1.
 
-    p_i = e^z_i / sum_j e^z_j = e^(z_i - log_sum_exp(z))
+    p_i = e^(z_i - m) / sum_j e^(z_j - m), with m the largest z_j
 
     Args:
         logits: z, (..., classes), finite.
@@ -64,7 +64,8 @@ def softmax(logits: npt.ArrayLike) -> np.ndarray:
         array([0.842, 0.042, 0.002, 0.114])
     """
     z = _finite(logits)
-    return np.exp(z - log_sum_exp(z)[..., None])
+    shares = np.exp(z - z.max(axis=-1, keepdims=True))
+    return shares / shares.sum(axis=-1, keepdims=True)
 
 
 def cross_entropy(logits: npt.ArrayLike, targets: npt.ArrayLike) -> np.ndarray:
@@ -87,7 +88,9 @@ def cross_entropy(logits: npt.ArrayLike, targets: npt.ArrayLike) -> np.ndarray:
         array([0.6931])
     """
     z = _finite(logits)
-    return log_sum_exp(z) - (_distributions(targets, z) * z).sum(axis=-1)
+    q = _distributions(targets, z)
+    z = z - z.max(axis=-1, keepdims=True)
+    return log_sum_exp(z) - (q * z).sum(axis=-1)
 
 
 def cross_entropy_gradient(logits: npt.ArrayLike, targets: npt.ArrayLike) -> np.ndarray:
@@ -213,6 +216,7 @@ def fit_softmax_regression(
         array([0, 1])
     """
     x, y = np.asarray(x), np.asarray(y)
+    x = x if x.dtype.kind == "f" else x.astype(float)
     if x.ndim != 2 or len(x) != len(y) or len(x) == 0:
         raise ValueError(f"expected inputs (n, inputs), n labels, found {x.shape} and {y.shape}")
     if classes < 2 or epochs < 1 or batch_size < 1:

@@ -28,12 +28,25 @@ def test_the_point_is_not_changed_and_keeps_its_shape():
     np.testing.assert_array_equal(point, kept)
 
 
+def test_the_default_step_is_near_the_best():
+    default = abs(finite_difference(np.exp, 0.7) - np.exp(0.7))
+    assert default < 1e-9
+    assert abs(finite_difference(np.exp, 0.7, 1e-4) - np.exp(0.7)) > 10 * default
+
+
+def test_large_entries_divide_by_the_step_that_was_taken():
+    assert finite_difference(np.sum, [1e9], 6e-6) == pytest.approx(1, rel=1e-12)
+    with pytest.raises(ValueError, match="too small"):
+        finite_difference(np.sum, [1e15], 6e-6)
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
         lambda: finite_difference(np.sum, [1.0], 0.0),
         lambda: finite_difference(np.sum, [1.0], -1e-3),
         lambda: finite_difference(np.sum, [1.0], np.nan),
+        lambda: finite_difference(np.sum, [1.0], np.inf),
         lambda: finite_difference(np.sum, [np.inf]),
         lambda: finite_difference(np.exp, [1.0, 2.0]),
     ],
@@ -80,9 +93,28 @@ def test_a_model_without_a_loss_and_bad_batches_are_refused(compiled, batch):
     x, y = batch
     with pytest.raises(ValueError, match="compile"):
         gradients.gradient_norms(models.mlp((4,), input_shape=(3,), classes=2), x, y)
-    for labels in (y[:3], y[:0]):
+    for inputs, labels in ((x[:4], y[:3]), (x[:0], y[:0])):
         with pytest.raises(ValueError, match="expected"):
-            gradients.gradient_norms(compiled, x[: len(labels) + 1], labels)
-    for rate in (0.0, np.nan):
+            gradients.gradient_norms(compiled, inputs, labels)
+    for rate in (0.0, np.nan, np.inf):
         with pytest.raises(ValueError, match="learning_rate"):
             gradients.update_ratios(compiled, x, y, rate)
+
+
+def test_sizes_are_measured_as_at_inference(batch):
+    import keras
+
+    model = keras.Sequential(
+        [keras.Input((3,)), keras.layers.Dropout(0.9), keras.layers.Dense(2, activation="softmax")]
+    )
+    model.compile(loss="sparse_categorical_crossentropy")
+    one, again = (gradients.gradient_norms(model, *batch) for _ in range(2))
+    assert one.tolist() == again.tolist()
+
+
+def test_a_weight_matrix_of_zeros_has_no_ratio(batch):
+    model = models.mlp((), input_shape=(3,), classes=2)
+    model.layers[-1].kernel.assign(np.zeros((3, 2)))
+    model.compile(loss="sparse_categorical_crossentropy")
+    with pytest.raises(ValueError, match="not zero"):
+        gradients.update_ratios(model, *batch, 0.1)

@@ -183,6 +183,7 @@ def test_confusion_matrix_draws_shares_of_each_row():
         (lambda ax: plots.decision_regions(np.sum, [[1, 2, 3]], [0], ax=ax), "points"),
         (lambda ax: plots.decision_regions(np.sum, [[1, 2]], [0, 1], ax=ax), "points"),
         (lambda ax: plots.decision_regions(np.sum, [[1, 2]], [8], ax=ax), "classes from 0 to 7"),
+        (lambda ax: plots.decision_regions(np.sum, [[1, 2]], [1.0], ax=ax), "classes from 0"),
         (lambda ax: plots.computation_graph({}, ax=ax), "graph of numbers"),
         (
             lambda ax: plots.computation_graph(backward(Value([1.0, 2.0]).sum()), ax=ax),

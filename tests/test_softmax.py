@@ -45,6 +45,20 @@ def test_nothing_overflows(size):
     np.testing.assert_allclose(sm.cross_entropy(z, [1]), 2 * size)
 
 
+def test_large_equal_logits_keep_their_digits():
+    np.testing.assert_array_equal(sm.softmax([1e16, 1e16]), [0.5, 0.5])
+    np.testing.assert_allclose(sm.cross_entropy([[1e16, 1e16]], [1]), np.log(2))
+    np.testing.assert_array_equal(sm.cross_entropy_gradient([[1e16, 1e16]], [1]), [[0.5, -0.5]])
+    far = sm.softmax(np.array([0.0, 1.0, 2.0]) + 1e12)
+    assert far.sum() == pytest.approx(1, abs=1e-15)
+
+
+def test_half_precision_logits_are_computed_in_double():
+    z = np.array([[11.0, -11.0, 3.0]], dtype=np.float16)
+    np.testing.assert_array_equal(sm.softmax(z), sm.softmax(z.astype(float)))
+    assert sm.log_sum_exp(10 * z.astype(float)) == pytest.approx(110)
+
+
 def test_the_gradient_is_what_differences_say_for_labels_and_distributions():
     rng = np.random.default_rng(0)
     z, labels = rng.normal(scale=3, size=(6, 4)), rng.integers(0, 4, size=6)
@@ -139,6 +153,28 @@ def test_the_last_batch_of_an_epoch_counts_its_own_examples():
     np.testing.assert_allclose(doubled.weights, alone.weights)
 
 
+def test_summed_losses_are_not_divided_whatever_the_size_of_the_batch():
+    x, y = small_problem(n=5)
+    twice = np.concatenate([x, x[:1]]), np.concatenate([y, y[:1]])
+    ours = fit(*twice, 0.1, reduction="sum", batch_size=4, epochs=1)
+    rng, w, b = np.random.default_rng(5), np.zeros((3, 4)), np.zeros(4)
+    order = rng.permutation(6)
+    for batch in (order[:4], order[4:]):
+        slope = sm.cross_entropy_gradient(twice[0][batch] @ w + b, twice[1][batch])
+        w, b = w - 0.1 * twice[0][batch].T @ slope, b - 0.1 * slope.sum(axis=0)
+    np.testing.assert_allclose(ours.weights, w)
+    np.testing.assert_allclose(ours.bias, b)
+
+
+def test_the_result_has_the_precision_of_the_inputs_and_integers_count_as_numbers():
+    x, y = small_problem()
+    assert fit(x.astype(np.float32), y).weights.dtype == np.float32
+    whole = np.round(10 * x).astype(int)
+    np.testing.assert_array_equal(
+        fit(whole, y, 0.01).weights, fit(whole.astype(float), y, 0.01).weights
+    )
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -153,7 +189,11 @@ def test_the_last_batch_of_an_epoch_counts_its_own_examples():
         lambda: sm.cross_entropy([[1.0, 2.0]], [0, 1]),
         lambda: sm.cross_entropy([[1.0, 2.0]], [[0.7, 0.7]]),
         lambda: sm.cross_entropy_gradient([[1.0, 2.0]], [[1.5, -0.5]]),
+        lambda: sm.cross_entropy([[1.0, 2.0]], [[0.5, 0.4]]),
+        lambda: sm.cross_entropy([[1.0, 2.0]], [True]),
         lambda: sm.binary_cross_entropy([1.1], [1]),
+        lambda: sm.binary_cross_entropy([-0.1], [1]),
+        lambda: sm.binary_cross_entropy([0.5], [1], clamp=0.5),
         lambda: sm.binary_cross_entropy([0.5], [2]),
         lambda: sm.binary_cross_entropy([0.5, 0.5], [1]),
         lambda: sm.binary_cross_entropy([0.5], [1], clamp=0.0),
@@ -164,6 +204,10 @@ def test_the_last_batch_of_an_epoch_counts_its_own_examples():
         lambda: fit(*small_problem(), epochs=0),
         lambda: fit(*small_problem(), batch_size=0),
         lambda: fit(np.zeros(3), np.zeros(3, int)),
+        lambda: fit(np.zeros((0, 3)), np.zeros(0, int)),
+        lambda: sm.fit_softmax_regression(
+            *small_problem(), classes=1, learning_rate=0.1, rng=np.random.default_rng(0)
+        ),
         lambda: fit(np.zeros((3, 2)), np.zeros(2, int)),
         lambda: fit(np.full((3, 2), np.nan), np.zeros(3, int)),
     ],
