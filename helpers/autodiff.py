@@ -60,9 +60,12 @@ class Value:
         parents: tuple[tuple[Value, Pullback], ...] = (),
     ):
         try:
-            array = np.array(data, dtype=np.float64)
-        except (TypeError, ValueError):
-            raise ValueError(f"expected a number or an array, found {data!r}") from None
+            array = np.array(data)
+        except ValueError:  # rows of different lengths
+            array = np.array(None)
+        if array.dtype.kind not in "biuf":
+            raise ValueError(f"expected a number or an array, found {data!r}")
+        array = array.astype(np.float64)
         for field, value in zip(
             ("data", "name", "operation", "parents"), (array, name, operation, parents), strict=True
         ):
@@ -97,7 +100,7 @@ class Value:
     def __pow__(self, exponent: float) -> Value:
         if isinstance(exponent, Value) or np.ndim(exponent) != 0:
             raise ValueError(f"** takes a number as its exponent, found {exponent!r}")
-        slope = exponent * self.data ** (exponent - 1)
+        slope = exponent * self.data ** (exponent - 1) if exponent else np.zeros_like(self.data)
         return Value(self.data**exponent, "", f"^{exponent:g}", ((self, lambda g: g * slope),))
 
     def __neg__(self) -> Value:
@@ -141,7 +144,7 @@ class Value:
     def relu(self) -> Value:
         """Return max(0, x); the derivative is 1 where x > 0, else 0."""
         positive = self.data > 0
-        return Value(self.data * positive, "", "relu", ((self, lambda g: g * positive),))
+        return Value(np.maximum(self.data, 0.0), "", "relu", ((self, lambda g: g * positive),))
 
     def tanh(self) -> Value:
         """Return tanh x; the derivative is 1 - tanh^2 x."""

@@ -322,7 +322,7 @@ def computation_graph(gradients: Mapping[Value, np.ndarray], *, ax: Axes) -> Axe
         The axes drawn on.
 
     Raises:
-        ValueError: there is no value, or a value of the graph is an array.
+        ValueError: a value of the graph is an array, or none has a name.
 
     Example:
         >>> import matplotlib.pyplot as plt
@@ -332,14 +332,15 @@ def computation_graph(gradients: Mapping[Value, np.ndarray], *, ax: Axes) -> Axe
         >>> [text.get_text() for text in ax.texts if text.get_text()]
         ['× 2', '6.00', '1.00', 'w', '3.00', '2.00']
     """
-    if not gradients or any(value.data.size != 1 for value in gradients):
+    if any(value.data.size != 1 for value in gradients):
         raise ValueError("expected the gradients of a graph of numbers, each of a single entry")
-    shown = [value for value in gradients if value.name or value.parents]
+    shown = [value for value in gradients if not _is_constant(value)]
+    if not shown:
+        raise ValueError("expected a graph of numbers with at least one that has a name")
     parents = {
         value: [p for p, _ in value.parents if p in shown]  # Value compares by identity
         for value in shown
     }
-    output = shown[0]
     depth: dict[Value, int] = {}
     rows: dict[Value, float] = {}
 
@@ -353,10 +354,15 @@ def computation_graph(gradients: Mapping[Value, np.ndarray], *, ax: Axes) -> Axe
         leaves = sum(not parents[one] for one in depth) - 1
         rows[value] = float(np.mean([rows[p] for p in parents[value]])) if above else leaves
 
-    place(output)
+    place(shown[0])
     for leaf in [value for value in shown if not parents[value]]:
         users = [depth[value] for value in shown if leaf in parents[value]]
         depth[leaf] = min(users, default=1) - 1
+    taken: set[tuple[int, float]] = set()
+    for value in shown:
+        while (depth[value], rows[value]) in taken:
+            rows[value] += 1
+        taken.add((depth[value], rows[value]))
     for value in shown:
         x, y = depth[value], -rows[value]
         for parent in dict.fromkeys(parents[value]):
@@ -379,7 +385,7 @@ def computation_graph(gradients: Mapping[Value, np.ndarray], *, ax: Axes) -> Axe
             (gradients[value], -1, COLOURS[1]),
         ):
             ax.annotate(
-                f"{np.asarray(number).item():.2f}",
+                f"{round(np.asarray(number).item(), 2) + 0.0:.2f}",  # no -0.00
                 (x, y),
                 xytext=(0, 15 * way),
                 textcoords="offset points",
@@ -395,12 +401,17 @@ def computation_graph(gradients: Mapping[Value, np.ndarray], *, ax: Axes) -> Axe
     return ax
 
 
+def _is_constant(value: Value) -> bool:
+    """Whether neither a value nor any that it was made from has a name."""
+    return not value.name and all(_is_constant(parent) for parent, _ in value.parents)
+
+
 def _node(value: Value) -> str:
     """A node's text: its name, or its operation with the constants that went into it."""
     if value.name and not value.parents:
         return value.name
     sign = value.operation.replace("*", "×")
-    constants = [f"{p.data.item():g}" for p, _ in value.parents if not (p.name or p.parents)]
+    constants = [f"{p.data.item():g}" for p, _ in value.parents if _is_constant(p)]
     text = " ".join([sign, *constants]).replace("-", "−")
     return f"{value.name}: {text}" if value.name else text
 

@@ -156,6 +156,42 @@ def test_a_graph_draws_a_shared_value_once_and_time_to_the_right():
 
 def test_constants_stand_in_the_operation():
     assert {"× 2", "1/x", "w"} <= set(graph_of((2 * Value(4.0, "w")).reciprocal()))
+    assert set(graph_of(Value(3.0, "x") / 2.0)) == {
+        "",
+        "x",
+        "× 0.5",
+        "3.00",
+        "1.50",
+        "0.50",
+        "1.00",
+    }
+
+
+def test_values_stand_above_and_derivatives_below_in_bold():
+    texts = graph_of(Value(3.0, "x") * 5.0)
+    for text, way, weight in (("15.00", 1, "normal"), ("5.00", -1, "bold"), ("3.00", 1, "normal")):
+        (drawn,) = texts[text]
+        assert drawn.get_position()[1] * way > 0
+        assert drawn.get_fontweight() == weight
+    assert texts["15.00"][0].get_color() != texts["5.00"][0].get_color()
+
+
+def test_arrows_point_the_way_that_values_go():
+    ax = plots.computation_graph(backward(Value(3.0, "x") * 5.0), ax=plt.figure().gca())
+    (arrow,) = [text for text in ax.texts if getattr(text, "arrow_patch", None)]
+    assert arrow.xyann[0] < arrow.xy[0]
+
+
+def test_no_two_nodes_share_a_place():
+    x, y = Value(2.0, "x"), Value(-3.0, "y")
+    ax = plots.computation_graph(backward(x * y + (x + y)), ax=plt.figure().gca())
+    nodes = [t.get_position() for t in ax.texts if t.get_bbox_patch()]
+    assert len(nodes) == 5
+    assert len(set(nodes)) == 5
+
+
+def test_a_graph_shows_no_minus_nought():
+    assert "-0.00" not in graph_of(Value(-3.0, "x").relu())
 
 
 def test_confusion_matrix_draws_shares_of_each_row():
@@ -185,6 +221,7 @@ def test_confusion_matrix_draws_shares_of_each_row():
         (lambda ax: plots.decision_regions(np.sum, [[1, 2]], [8], ax=ax), "classes from 0 to 7"),
         (lambda ax: plots.decision_regions(np.sum, [[1, 2]], [1.0], ax=ax), "classes from 0"),
         (lambda ax: plots.computation_graph({}, ax=ax), "graph of numbers"),
+        (lambda ax: plots.computation_graph(backward(Value(3.0)), ax=ax), "has a name"),
         (
             lambda ax: plots.computation_graph(backward(Value([1.0, 2.0]).sum()), ax=ax),
             "graph of numbers",
