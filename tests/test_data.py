@@ -221,6 +221,11 @@ def test_digits_are_split_and_scaled_as_the_clothes_are(monkeypatch):
         5000,
         7,
     ]
+    assert [len(part) for part in (digits.y_train, digits.y_valid, digits.y_test)] == [
+        1000,
+        5000,
+        7,
+    ]
     assert digits.x_valid[255, 0, 0] == 1
     assert digits.y_train[0] == 5000 % 10
     assert digits.y_train.dtype == np.int64

@@ -50,6 +50,7 @@ def test_bad_sizes_are_refused(arguments):
 
 def test_initial_weights_have_the_size_and_nothing_else():
     model = models.mlp((400, 200), input_shape=(300,))
+    model.layers[1].bias.assign(np.ones(400))
     models.initialise(model, 0.5, np.random.default_rng(3))
     for kernel, bias in zip(model.get_weights()[::2], model.get_weights()[1::2], strict=True):
         expected = 0.5 * np.sqrt(2 / len(kernel))
