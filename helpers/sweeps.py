@@ -522,6 +522,79 @@ def train_from_gain(
     return _after_last_epoch(fit_network(model, scaled, learning_rate, epochs=2, loss=loss))
 
 
+OPTIMIZERS = ("SGD", "momentum", "Adam")
+"""The names that `optimizer_named` knows."""
+
+
+def optimizer_named(name: str, learning_rate: float) -> keras.optimizers.Optimizer:
+    """Return one of the three optimizers that the range test is tried with.
+
+    Args:
+        name: "SGD", "momentum" (SGD with momentum 0.9) or "Adam" (Keras's defaults).
+        learning_rate: the rate, greater than 0.
+
+    Raises:
+        ValueError: another name, or a learning rate that is not greater than 0.
+
+    Example:
+        >>> optimizer_named("momentum", 0.01).momentum
+        0.9
+    """
+    import keras
+
+    if name not in OPTIMIZERS:
+        raise ValueError(f"name is one of {OPTIMIZERS}, found {name!r}")
+    if not learning_rate > 0:
+        raise ValueError(f"learning_rate must be greater than 0, found {learning_rate!r}")
+    if name == "Adam":
+        return keras.optimizers.Adam(learning_rate)
+    return keras.optimizers.SGD(learning_rate, momentum=0.9 if name == "momentum" else 0.0)
+
+
+def train_with_optimizer(
+    data: FashionMNIST, seed: int, *, optimizer: str, batch_size: int, learning_rate: float
+) -> dict[str, Any]:
+    """Train the 784-300-100-10 MLP for five epochs with a named optimizer at a constant rate.
+
+    Args:
+        data: Fashion-MNIST.
+        seed: seed of the initial weights and of the order of the examples.
+        optimizer: one of `OPTIMIZERS`.
+        batch_size: examples a step.
+        learning_rate: the rate, greater than 0.
+
+    Returns:
+        valid_loss and valid_accuracy after five epochs, None if the loss became NaN.
+
+    Example:
+        >>> from helpers.data import few
+        >>> data = few(load_fashion_mnist(), 64)
+        >>> list(train_with_optimizer(data, 0, optimizer="SGD", batch_size=32, learning_rate=0.1))
+        ['valid_loss', 'valid_accuracy']
+    """
+    import keras
+
+    keras.utils.set_random_seed(seed)
+    model = mlp()
+    model.compile(
+        optimizer=optimizer_named(optimizer, learning_rate),
+        loss="sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+        jit_compile=True,
+        steps_per_execution=64,
+    )
+    history = model.fit(
+        data.x_train,
+        data.y_train,
+        batch_size=batch_size,
+        epochs=5,
+        validation_data=(data.x_valid, data.y_valid),
+        callbacks=[keras.callbacks.TerminateOnNaN()],
+        verbose=0,
+    )
+    return _after_last_epoch(history)
+
+
 def _one_two_five(low: int, high: int) -> list[float]:
     """1, 2 and 5 times each power of ten from 10^low, up to 10^high."""
     steps = [float(f"{digit}e{power}") for power in range(low, high) for digit in (1, 2, 5)]
@@ -646,6 +719,31 @@ GAINS = Experiment(
     diverged_beyond=5.0,
 )
 
+def _range_truth(optimizer: str, batch_size: int, low: int) -> Experiment:
+    """Sixteen rates over five powers of ten, from 10^low, for one optimizer and batch size."""
+    return Experiment(
+        name=f"rates-{optimizer.lower()}-{batch_size}",
+        question=f"What does the rate do to {optimizer}, batch {batch_size}, in five epochs?",
+        train=train_with_optimizer,
+        grid={
+            "optimizer": [optimizer],
+            "batch_size": [batch_size],
+            "learning_rate": _one_two_five(low, low + 5),
+        },
+        seeds=range(5),
+        tolerance={"valid_loss": 0.3, "valid_accuracy": 0.1},
+        load=load_fashion_mnist,
+        diverged_beyond=5.0,
+    )
+
+
+RANGE_TRUTH = tuple(
+    _range_truth(optimizer, batch_size, low)
+    for optimizer, low in (("SGD", -4), ("momentum", -5), ("Adam", -6))
+    for batch_size in (32, 128)
+)
+"""What the rates really do, for three optimizers and two batch sizes."""
+
 SWEEPS = {
     experiment.name: experiment
     for experiment in (
@@ -659,6 +757,7 @@ SWEEPS = {
         DEEP,
         UPDATES,
         GAINS,
+        *RANGE_TRUTH,
     )
 }
 

@@ -1,0 +1,667 @@
+"""The learning-rate range test: one short training whose rate grows from step to step.
+
+The loss of each batch is recorded, not a running mean; the test ends where the loss runs away;
+and afterwards the model is as it was, bit for bit.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import inspect
+import math
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from helpers.reproducible import verbose
+
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
+    from matplotlib.axes import Axes
+
+__all__ = ["RULES", "RangeTest", "RangeTestError", "range_test", "restored", "smooth"]
+
+CHUNK = 128
+"""Most steps between two looks at the losses."""
+
+CHUNK_SECONDS = 0.5
+"""How long those steps may take, about: so soon does Ctrl-C work."""
+
+CHUNK_BYTES = 2**26
+"""How much memory their examples may take, about."""
+
+
+class RangeTestError(RuntimeError):
+    """A curve from which no learning rate can be read."""
+
+
+def smooth(losses: npt.ArrayLike, smoothing: float) -> np.ndarray:
+    """Return the exponential moving average of losses, corrected for its start at zero.
+
+    m_t = smoothing m_(t-1) + (1 - smoothing) loss_t,  m_(-1) = 0
+    smoothed_t = m_t / (1 - smoothing^(t+1))
+
+    It averages over about 1 / (1 - smoothing) losses, and lags behind a steady trend by
+    smoothing / (1 - smoothing) of them.
+
+    Args:
+        losses: (n,) numbers; from one that is not finite on, the average is not either.
+        smoothing: weight of the past, from 0 (no smoothing) to below 1.
+
+    Returns:
+        (n,) averages; the first is the first loss.
+
+    Raises:
+        ValueError: smoothing is outside [0, 1), or losses is not one-dimensional.
+
+    Example:
+        >>> smooth([4.0, 4.0, 1.0], 0.5).round(3).tolist()
+        [4.0, 4.0, 2.286]
+    """
+    values = np.asarray(losses, dtype=float)
+    if values.ndim != 1:
+        raise ValueError(f"expected losses in one dimension, found shape {values.shape}")
+    if not 0 <= smoothing < 1:
+        raise ValueError(f"smoothing must lie in [0, 1), found {smoothing!r}")
+    smoothed, average = np.empty_like(values), 0.0
+    for t, value in enumerate(values):
+        average = smoothing * average + (1 - smoothing) * value
+        smoothed[t] = average / (1 - smoothing ** (t + 1))
+    return smoothed
+
+
+def steps_until_divergence(
+    losses: npt.ArrayLike, smoothing: float, stop_factor: float
+) -> int | None:
+    """Return the first step at which a range test has diverged, or None.
+
+    loss_t is not finite, or loss_t > best + (stop_factor - 1) |best|,
+    best = the smallest smoothed loss up to step t
+
+    For losses above 0, that is stop_factor times the best smoothed loss.
+
+    Args:
+        losses: (n,) losses, one a step.
+        smoothing: see `smooth`.
+        stop_factor: greater than 1.
+
+    Raises:
+        ValueError: stop_factor is not greater than 1, or as for `smooth`.
+
+    Example:
+        >>> steps_until_divergence([2.0, 1.0, 1.5, 9.0, 1.0], smoothing=0.0, stop_factor=4.0)
+        3
+    """
+    if not stop_factor > 1:
+        raise ValueError(f"stop_factor must be greater than 1, found {stop_factor!r}")
+    values = np.asarray(losses, dtype=float)
+    best = np.fmin.accumulate(smooth(values, smoothing))
+    limit = best + (stop_factor - 1) * np.abs(best)
+    diverged = ~(np.isfinite(values) & (values <= limit))
+    return int(np.argmax(diverged)) if diverged.any() else None
+
+
+@dataclass(frozen=True, eq=False)
+class RangeTest:
+    """The curve of a range test, and what can be read from it.
+
+    Attributes:
+        learning_rates: (n,) rates, one a step, growing.
+        losses: (n,) the loss of each step's batch, before the step was taken.
+        smoothing: weight of the past in `smoothed`.
+        diverged_at: the rate at which the test ended because its loss had run away, or None.
+
+    Raises:
+        ValueError: rates and losses are not as many, or the rates do not grow from above 0.
+
+    Example:
+        >>> rates = np.geomspace(1e-4, 1, 400)
+        >>> losses = 2 - np.minimum(rates, 0.1) / 0.1 + np.maximum(rates - 0.1, 0) * 4
+        >>> result = RangeTest(rates, losses, smoothing=0.9)
+        >>> sorted(result.candidates)
+        ['half of the last stable rate', 'minimum / 10', 'minimum / 4', 'steepest descent']
+        >>> round(result.suggestion, 3)
+        0.031
+    """
+
+    learning_rates: np.ndarray
+    losses: np.ndarray
+    smoothing: float
+    diverged_at: float | None = None
+
+    def __post_init__(self) -> None:
+        rates = np.asarray(self.learning_rates, dtype=float)
+        losses = np.asarray(self.losses, dtype=float)
+        if rates.ndim != 1 or rates.shape != losses.shape or len(rates) == 0:
+            raise ValueError(
+                f"expected as many rates as losses, found shapes {rates.shape}, {losses.shape}"
+            )
+        if not (rates[0] > 0 and (np.diff(rates) > 0).all()):
+            raise ValueError("expected rates that grow from above 0")
+        object.__setattr__(self, "learning_rates", rates)
+        object.__setattr__(self, "losses", losses)
+
+    @functools.cached_property
+    def smoothed(self) -> np.ndarray:
+        """(n,) the losses, smoothed (see `smooth`)."""
+        return smooth(self.losses, self.smoothing)
+
+    @property
+    def stable(self) -> slice:
+        """The steps before the loss ran away: all of them if it never did."""
+        return slice(None if self.diverged_at is None else len(self.losses) - 1)
+
+    @functools.cached_property
+    def problem(self) -> str | None:
+        """Why no rate can be read from this curve; None if one can."""
+        return _problem(self)
+
+    @property
+    def candidates(self) -> dict[str, float]:
+        """The rate that each of `RULES` reads from the curve; empty if none can be read."""
+        return {} if self.problem else {name: rule(self) for name, rule in RULES.items()}
+
+    @property
+    def suggestion(self) -> float:
+        """The rate that the recommended rule, `RECOMMENDED`, reads from the curve.
+
+        Raises:
+            RangeTestError: nothing can be read; the message says why, and what to do.
+        """
+        if self.problem:
+            raise RangeTestError(self.problem)
+        return self.candidates[RECOMMENDED]
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the losses and their average over the rate, and mark the candidates.
+
+        Args:
+            ax: where to draw; a new figure by default.
+
+        Returns:
+            The axes drawn on.
+
+        Example:
+            >>> RangeTest([0.1, 0.2], [1.0, 1.0], 0.0).plot().get_xscale()
+            'log'
+        """
+        import matplotlib.pyplot as plt
+
+        if ax is None:
+            _, ax = plt.subplots()
+        shown = self.smoothed[self.stable]
+        shown = shown[np.isfinite(shown)]
+        ax.plot(self.learning_rates, self.losses, lw=0.6, alpha=0.4, ls="-", label="each batch")
+        ax.plot(self.learning_rates, self.smoothed, ls="-", label="smoothed")
+        for (name, rate), dash in zip(
+            self.candidates.items(), (":", "--", "-", "-."), strict=False
+        ):
+            bold = name == RECOMMENDED
+            label = f"{name}: {rate:.2g}" + (" (recommended)" if bold else "")
+            ax.axvline(rate, color="#22262b", lw=2 if bold else 1.2, ls=dash, label=label)
+        if len(shown):
+            low, high = shown.min(), max(shown[0], shown.max())
+            margin = 0.1 * (high - low) or 0.1 * abs(high) or 1.0
+            ax.set_ylim(low - margin, high + margin)
+        if self.problem:
+            ax.set_title("nothing to read: " + self.problem.split(":")[0])
+        ax.set_xscale("log")
+        ax.set_xlabel("learning rate")
+        ax.set_ylabel("loss of a batch")
+        ax.legend()
+        return ax
+
+
+def _window(smoothing: float) -> int:
+    """Over how many losses the smoothed one averages."""
+    return math.ceil(1 / (1 - smoothing))
+
+
+def _lowest(result: RangeTest) -> int:
+    """The step at which the smoothed loss is smallest, once it averages over a full window."""
+    smoothed = result.smoothed[result.stable]
+    first = min(_window(result.smoothing), len(smoothed)) - 1
+    return first + int(np.argmin(smoothed[first:]))
+
+
+def _problem(result: RangeTest) -> str | None:
+    losses, window = result.losses[result.stable], _window(result.smoothing)
+    if len(losses) == 0 or not np.isfinite(losses[0]):
+        return (
+            "the first loss is not finite: look for NaN in the data and the weights, "
+            "or lower min_lr"
+        )
+    if result.diverged_at is not None and len(losses) < 2 * window:
+        return (
+            f"the loss ran away in the first {len(losses)} steps: lower min_lr, "
+            "or let the test take more steps"
+        )
+    lowest, smoothed = _lowest(result), result.smoothed[result.stable]
+    start = losses[:window].mean()
+    noise = np.diff(losses[: max(lowest, 2 * window)]).std() / math.sqrt(2)
+    clear = max(5 * noise / math.sqrt(window), 1e-3 * abs(start))
+    if start - smoothed[lowest] <= clear:
+        if result.diverged_at is not None or smoothed[-1] - start > clear:
+            return (
+                "the loss never fell before it rose: lower min_lr, or look for labels that "
+                "do not belong to their inputs"
+            )
+        return "the curve is flat: raise max_lr, or look whether the model can learn at all"
+    if result.diverged_at is None and smoothed[-1] - smoothed[lowest] <= clear:
+        return "the loss never rises: raise max_lr until it does"
+    return None
+
+
+def steepest_descent(result: RangeTest) -> float:
+    """Return the rate at which the smoothed loss falls fastest, per factor of the rate.
+
+    argmin over t of d smoothed / d log(rate), before the smallest smoothed loss
+
+    Args:
+        result: a range test.
+
+    Example:
+        >>> rates = np.geomspace(0.01, 1, 101)
+        >>> result = RangeTest(rates, 1 / (1 + np.exp(8 * np.log(10 * rates))), smoothing=0.0)
+        >>> round(steepest_descent(result), 3)
+        0.1
+    """
+    lowest = _lowest(result)
+    first = min(2 * _window(result.smoothing), lowest)  # before, the average is over few losses
+    slopes = np.gradient(result.smoothed[: lowest + 2], np.log(result.learning_rates[: lowest + 2]))
+    return float(result.learning_rates[first + int(np.argmin(slopes[first : lowest + 1]))])
+
+
+def below_minimum(result: RangeTest, divisor: float) -> float:
+    """Return a fraction of the rate at which the smoothed loss is smallest.
+
+    Args:
+        result: a range test.
+        divisor: what that rate is divided by, greater than 0.
+
+    Raises:
+        ValueError: divisor is not greater than 0.
+
+    Example:
+        >>> below_minimum(RangeTest([0.1, 0.2, 0.4], [2.0, 1.0, 3.0], 0.0), divisor=4)
+        0.05
+    """
+    if not divisor > 0:
+        raise ValueError(f"divisor must be greater than 0, found {divisor!r}")
+    return float(result.learning_rates[_lowest(result)] / divisor)
+
+
+def half_of_last_stable(result: RangeTest) -> float:
+    """Return half of the last rate before the loss ran away.
+
+    Args:
+        result: a range test.
+
+    Example:
+        >>> rates, losses = [0.1, 0.2, 0.4], [2.0, 1.0, np.inf]
+        >>> half_of_last_stable(RangeTest(rates, losses, 0.0, diverged_at=0.4))
+        0.1
+    """
+    return float(result.learning_rates[result.stable][-1] / 2)
+
+
+RULES: dict[str, Callable[[RangeTest], float]] = {
+    "steepest descent": steepest_descent,
+    "minimum / 10": functools.partial(below_minimum, divisor=10),
+    "minimum / 4": functools.partial(below_minimum, divisor=4),
+    "half of the last stable rate": half_of_last_stable,
+}
+"""The rules for reading a rate from the curve, by name."""
+
+RECOMMENDED = "minimum / 4"
+"""The rule with the least regret in the book's experiments."""
+
+
+@contextlib.contextmanager
+def restored(model: keras.Model) -> Iterator[None]:
+    """Give a model back its present state at the end of a `with` block, however that ends.
+
+    Weights, batch-norm statistics, seed generators, metrics, and the optimizer's variables with
+    its slots, its count of steps and its rate.
+
+    Args:
+        model: a built Keras model; its optimizer too, if it has trained before.
+
+    Example:
+        >>> from helpers.models import mlp
+        >>> model = mlp(input_shape=(2,))
+        >>> before = model.layers[-1].bias.numpy()
+        >>> with restored(model):
+        ...     model.layers[-1].bias.assign(before + 1)
+        >>> bool((model.layers[-1].bias.numpy() == before).all())
+        True
+    """
+    variables = [*model.variables, *model.metrics_variables]
+    variables += getattr(model.optimizer, "variables", [])
+    kept = [np.array(variable) for variable in variables]
+    try:
+        yield
+    finally:
+        for variable, value in zip(variables, kept, strict=True):
+            variable.assign(value)
+
+
+def _inner(optimizer: Any) -> Any:
+    """The optimizer within one that scales the loss; any other itself."""
+    return getattr(optimizer, "inner_optimizer", optimizer)
+
+
+def _at_rate(optimizer: keras.optimizers.Optimizer, learning_rate: float) -> Any:
+    """A copy of an optimizer, without its state, with a rate instead of its rate or schedule."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of a rate that is a lambda: it is replaced, not kept
+        config = optimizer.get_config()
+    if hasattr(optimizer, "inner_optimizer"):
+        config["inner_optimizer"] = _at_rate(optimizer.inner_optimizer, learning_rate)
+        return type(optimizer)(**config)
+    return type(optimizer).from_config({**config, "learning_rate": learning_rate})
+
+
+def _state(optimizer: keras.optimizers.Optimizer) -> list[Any]:
+    """The optimizer's variables but the learning rate."""
+    rate = _inner(optimizer)._learning_rate
+    return [variable for variable in optimizer.variables if variable is not rate]
+
+
+def _copy_of_optimizer(model: keras.Model, learning_rate: float) -> Any:
+    """A copy of the model's optimizer in its present state, at another rate."""
+    copy = _at_rate(model.optimizer, learning_rate)
+    copy.build(model.trainable_variables)
+    if model.optimizer.built:
+        for new, old in zip(_state(copy), _state(model.optimizer), strict=True):
+            new.assign(old)
+    return copy
+
+
+def _sweep(model: keras.Model, batch: Any, dataset: tf.data.Dataset | None) -> Callable[..., Any]:
+    """Compile the test: (batches, rates) -> the loss of each, the model trained on all of them.
+
+    Keras's own loss and a copy of the model's own optimizer, in one loop of TensorFlow's. The
+    loop is not compiled with XLA: on a CPU that is slow for convolutions, dropout and batch norm,
+    and for an MLP it gains what compiling costs.
+    """
+    import keras
+    import tensorflow as tf
+
+    optimizer = _copy_of_optimizer(model, 0.0)
+    rate_variable = _inner(optimizer)._learning_rate
+    trainable = model.trainable_variables
+    values = [variable.value for variable in trainable]
+    mode = {"training": True} if "training" in inspect.signature(model.call).parameters else {}
+
+    def step(batch: Any, rate: tf.Tensor) -> tf.Tensor:
+        x, y, weights = keras.utils.unpack_x_y_sample_weight(batch)
+        rate_variable.assign(rate)
+        with tf.GradientTape() as tape:
+            loss = model.compute_loss(
+                x=x, y=y, y_pred=model(x, **mode), sample_weight=weights, training=True
+            )
+            scaled = optimizer.scale_loss(loss)
+        optimizer.apply(tape.gradient(scaled, values), trainable)
+        return tf.cast(loss, tf.float32)
+
+    def sweep(batches: Any, rates: tf.Tensor) -> tf.Tensor:
+        count = tf.shape(rates)[0]
+
+        def body(i: tf.Tensor, losses: tf.TensorArray) -> tuple[tf.Tensor, tf.TensorArray]:
+            if dataset is None:
+                batch = keras.tree.map_structure(lambda array: array[i], batches)
+            else:
+                batch = next(batches)
+            return i + 1, losses.write(i, step(batch, rates[i]))
+
+        losses = tf.TensorArray(tf.float32, count)
+        in_order = {"parallel_iterations": 1}
+        return tf.while_loop(lambda i, _: i < count, body, (0, losses), **in_order)[1].stack()
+
+    if model.run_eagerly:
+        return sweep
+    if dataset is None:
+        batches = keras.tree.map_structure(
+            lambda array: tf.TensorSpec((None, *array.shape), array.dtype), batch
+        )
+    else:
+        batches = tf.data.IteratorSpec(dataset.element_spec)
+    signature = [batches, tf.TensorSpec((None,), tf.float32)]
+    compiled = tf.function(sweep, input_signature=signature, autograph=False)
+    return compiled.get_concrete_function()
+
+
+def range_test(
+    model: keras.Model,
+    x: Any,
+    y: Any = None,
+    *,
+    min_lr: float = 1e-5,
+    max_lr: float = 10.0,
+    steps: int = 1000,
+    batch_size: int = 32,
+    smoothing: float = 0.95,
+    stop_factor: float = 4.0,
+    seed: int = 0,
+) -> RangeTest:
+    """Train a model for a moment at a rate that grows from step to step, and put it back.
+
+    rate_t = min_lr (max_lr / min_lr)^(t / (steps - 1)),  t = 0, ..., steps - 1
+
+    The model trains with its own loss and a copy of its own optimizer in its present state.
+    The loss of each batch is recorded. The test ends early when that loss is not finite or
+    exceeds stop_factor times the best smoothed loss. Afterwards the model is exactly as before,
+    also after an error or Ctrl-C: weights, optimizer, batch-norm statistics, seed generators.
+    (A model that was never built is built, as `fit` would.)
+
+    Args:
+        model: a compiled Keras model. One with a `train_step` of its own is refused.
+        x: inputs: an array, or lists or dictionaries of arrays, or a `tf.data.Dataset` of batches
+            (inputs, labels) or (inputs, labels, sample weights), which is repeated as needed.
+        y: labels, as many as inputs; None with a dataset.
+        min_lr: rate of the first step, greater than 0.
+        max_lr: rate of the last step, greater than min_lr.
+        steps: number of steps, at least 10.
+        batch_size: examples a step; a dataset brings its own. All of them, if there are fewer.
+        smoothing: weight of the past in the smoothed loss; see `smooth`.
+        stop_factor: greater than 1.
+        seed: gives the order of the examples; a dataset has its own.
+
+    Returns:
+        A `RangeTest`: the curve, the candidates, the suggestion.
+
+    Raises:
+        TypeError: x or the model is of a kind that cannot be used.
+        ValueError: a setting, the data, or the model's state cannot be used; the message says
+            what was expected. Nothing has been touched then.
+
+    Example:
+        >>> import keras
+        >>> from helpers.models import mlp
+        >>> rng = np.random.default_rng(0)
+        >>> x = rng.normal(size=(256, 2)); y = (x[:, 0] > 0).astype(int)
+        >>> model = mlp((8,), input_shape=(2,), classes=2)
+        >>> model.compile(keras.optimizers.SGD(), loss="sparse_categorical_crossentropy")
+        >>> result = range_test(model, x, y, steps=20)
+        >>> len(result.losses), bool(result.learning_rates[0] == np.float32(1e-5))
+        (20, True)
+
+    Source: L. N. Smith, Cyclical Learning Rates for Training Neural Networks, 2017, section 3.3.
+    """
+    _check_settings(min_lr, max_lr, steps, batch_size, seed)
+    steps_until_divergence([], smoothing, stop_factor)
+    _check_model(model)
+    import tensorflow as tf
+    from tqdm.auto import tqdm
+
+    rates = np.geomspace(min_lr, max_lr, steps).astype(np.float32)
+    dataset = x if isinstance(x, tf.data.Dataset) else None
+    if dataset is None:
+        data = _checked_arrays(x, y)
+        orders = _batches(len(_leaves(data)[0]), batch_size, steps, np.random.default_rng(seed))
+        first = _take(data, orders[0])
+    else:
+        first = _first_batch(dataset, y)
+        batches = iter(dataset.repeat())
+    labels = data[1] if dataset is None else None
+    if not model.built:
+        _try(model, first, labels)
+    losses = np.empty(0)
+    with (
+        restored(model),
+        tqdm(total=steps, desc="range test", delay=3, leave=False, disable=not verbose()) as bar,
+    ):
+        _try(model, first, labels)
+        sweep = _sweep(model, first, dataset)
+        size, most = 8, CHUNK
+        if dataset is None:
+            most = min(CHUNK, max(1, CHUNK_BYTES // sum(a.nbytes for a in _leaves(first))))
+        while len(losses) < steps:
+            chunk = slice(len(losses), len(losses) + min(size, most))
+            if dataset is None:
+                batches = _take(data, orders[chunk])
+            began = time.monotonic()
+            new = sweep(batches, tf.constant(rates[chunk])).numpy()
+            seconds = (time.monotonic() - began) / len(new)
+            size = max(1, int(CHUNK_SECONDS / seconds))
+            losses = np.concatenate([losses, new])
+            bar.update(len(new))
+            end = steps_until_divergence(losses, smoothing, stop_factor)
+            if end is not None:
+                rates, losses = rates[: end + 1].astype(float), losses[: end + 1]
+                return RangeTest(rates, losses, smoothing, diverged_at=float(rates[-1]))
+    return RangeTest(rates.astype(float), losses, smoothing)
+
+
+def _check_settings(min_lr: Any, max_lr: Any, steps: Any, batch_size: Any, seed: Any) -> None:
+    if not 0 < min_lr < max_lr < math.inf:
+        raise ValueError(f"expected 0 < min_lr < max_lr, found {min_lr!r} and {max_lr!r}")
+    for name, value, least in (
+        ("steps", steps, 10),
+        ("batch_size", batch_size, 1),
+        ("seed", seed, 0),
+    ):
+        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+            raise ValueError(f"{name} must be an integer, at least {least}, found {value!r}")
+
+
+def _check_model(model: Any) -> None:
+    import keras
+
+    if keras.backend.backend() != "tensorflow":
+        raise TypeError(f"needs Keras on TensorFlow, found Keras on {keras.backend.backend()}")
+    if not isinstance(model, keras.Model):
+        raise TypeError(f"expected a Keras model, found {type(model).__name__}")
+    if not model.compiled or model.optimizer is None:
+        raise ValueError("the model is not compiled: call model.compile(optimizer, loss) first")
+    if type(model).train_step is not keras.Model.train_step:
+        raise TypeError(
+            f"{type(model).__name__} has a train_step of its own, which a range test cannot follow"
+        )
+    if model.built and not model.trainable_variables:
+        raise ValueError("the model has no trainable weights")
+
+
+def _leaves(data: Any) -> list[np.ndarray]:
+    import keras
+
+    return keras.tree.flatten(data)
+
+
+def _take(data: Any, order: np.ndarray) -> Any:
+    import keras
+
+    return keras.tree.map_structure(lambda array: array[order], data)
+
+
+def _batches(count: int, size: int, steps: int, rng: np.random.Generator) -> np.ndarray:
+    """(steps, size) indices: pass after pass over all examples, each in a new order."""
+    size = min(size, count)
+    passes = -(-steps * size // count)
+    order = np.concatenate([rng.permutation(count) for _ in range(passes)])
+    return order[: steps * size].reshape(steps, size)
+
+
+def _checked_arrays(x: Any, y: Any) -> tuple[Any, Any]:
+    import keras
+
+    if y is None:
+        raise ValueError("y is missing: expected labels, or a tf.data.Dataset of (inputs, labels)")
+    try:
+        data = keras.tree.map_structure(np.asarray, (x, y))
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"expected arrays or a tf.data.Dataset: {error}") from error
+    leaves = _leaves(data)
+    if any(leaf.ndim == 0 or leaf.dtype == object for leaf in leaves):
+        raise TypeError(
+            "expected arrays or a tf.data.Dataset, found "
+            f"{type(x).__name__} and {type(y).__name__} of something else"
+        )
+    lengths = {len(leaf) for leaf in leaves}
+    if lengths != {len(leaves[0])} or 0 in lengths:
+        raise ValueError(
+            "expected as many labels as inputs, and at least one; found lengths "
+            f"{[len(leaf) for leaf in leaves]}"
+        )
+    return data
+
+
+def _first_batch(dataset: tf.data.Dataset, y: Any) -> Any:
+    if y is not None:
+        raise ValueError("a tf.data.Dataset brings its labels: leave y out")
+    spec = dataset.element_spec
+    if not (isinstance(spec, tuple) and len(spec) in (2, 3)):
+        raise ValueError(
+            "expected a dataset of (inputs, labels) or (inputs, labels, sample weights), "
+            f"found elements {spec}"
+        )
+    first = next(iter(dataset), None)
+    if first is None:
+        raise ValueError("the dataset is empty")
+    return first
+
+
+def _try(model: keras.Model, batch: Any, labels: Any) -> None:
+    """Compute the loss of a batch once, so that what does not fit is found before the test."""
+    import keras
+
+    x, y, weights = keras.utils.unpack_x_y_sample_weight(batch)
+    try:
+        outputs = model(x)
+        _check_classes(model, outputs, y if labels is None else labels)
+        model.compute_loss(x=x, y=y, y_pred=outputs, sample_weight=weights, training=False)
+    except _ClassError:
+        raise
+    except Exception as error:
+        raise ValueError(f"the model cannot compute its loss on a first batch: {error}") from error
+
+
+class _ClassError(ValueError):
+    """Labels that are not numbers of the model's classes."""
+
+
+def _check_classes(model: keras.Model, outputs: Any, labels: Any) -> None:
+    """Refuse numbers of classes that the model does not have; compiled code may not notice."""
+    import keras
+
+    sparse = (
+        isinstance(model.loss, keras.losses.SparseCategoricalCrossentropy)
+        or model.loss == "sparse_categorical_crossentropy"
+        or model.loss is keras.losses.sparse_categorical_crossentropy
+    )
+    if not (sparse and hasattr(outputs, "shape") and hasattr(labels, "shape")):
+        return
+    classes, least, largest = outputs.shape[-1], np.min(labels), np.max(labels)
+    if not 0 <= least <= largest < classes:
+        raise _ClassError(
+            f"expected labels from 0 to {classes - 1}, one for each of the model's outputs; "
+            f"found {least} to {largest}"
+        )
