@@ -11,7 +11,7 @@ export UV_COMPILE_BYTECODE := 1
 export PYDEVD_DISABLE_FILE_VALIDATION := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help book serve test test-fast lint format data lab execute experiment repository clean setup system
+.PHONY: help book serve test test-fast lint format data lab execute experiment bench-range repository clean setup system
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ execute: setup data ## run chapters and store their outputs: all, or CHAPTER=nam
 
 experiment: setup data ## compute a stored experiment, resumable: NAME=name; no NAME lists them
 	$(RUN) python -m helpers.sweeps $(NAME)
+
+bench-range: setup data ## time the range test beside its peers (fetches PyTorch, some minutes)
+	UV=$(abspath $(shell command -v $(UV) || echo $(UV))) $(RUN) python -m benchmarks.range_test
 
 repository: setup ## change the book's address everywhere: URL=https://github.com/me/book
 	$(RUN) python -m tools.repository $(URL)

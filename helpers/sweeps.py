@@ -16,6 +16,7 @@ from helpers.data import FashionMNIST, load_fashion_mnist
 from helpers.experiments import Experiment
 from helpers.gradients import update_ratios
 from helpers.models import initialise, mlp, with_logits
+from helpers.range_finder import RULES, range_test
 
 if TYPE_CHECKING:
     import keras
@@ -595,6 +596,110 @@ def train_with_optimizer(
     return _after_last_epoch(history)
 
 
+RANGE_SETTINGS = (
+    "SGD 32",
+    "SGD 128",
+    "SGD 512",
+    "momentum 32",
+    "momentum 128",
+    "Adam 32",
+    "Adam 128",
+    "-1 to 1",
+    "standardised",
+    "logits x 0.1",
+    "logits x 10",
+    "ten layers",
+    "batch norm",
+)
+"""The names that `set_up_range_test` knows."""
+
+
+def set_up_range_test(
+    data: FashionMNIST, seed: int, setting: str
+) -> tuple[keras.Model, FashionMNIST, int]:
+    """Return a new, compiled network, its data and its batch size, by the setting's name.
+
+    Args:
+        data: Fashion-MNIST, pixels in [0, 1].
+        seed: seed of the initial weights.
+        setting: one of `RANGE_SETTINGS`: the MLP with an optimizer and a batch size; the MLP with
+            SGD, batches of 32, and inputs as in `scaled_inputs` or logits times a factor or batch
+            norm before each relu; or the ten hidden layers of `train_from_gain`, at gain 1.
+
+    Raises:
+        ValueError: another name.
+
+    Example:
+        >>> model, _, batch_size = set_up_range_test(load_fashion_mnist(), 0, "Adam 128")
+        >>> type(model.optimizer).__name__, batch_size
+        ('Adam', 128)
+    """
+    import keras
+    import numpy as np
+
+    if setting not in RANGE_SETTINGS:
+        raise ValueError(f"setting is one of {RANGE_SETTINGS}, found {setting!r}")
+    keras.utils.set_random_seed(seed)
+    optimizer, batch_size, model = "SGD", 32, mlp()
+    first, _, last = setting.partition(" ")
+    if first in OPTIMIZERS:
+        optimizer, batch_size = first, int(last)
+    elif setting in INPUT_SCALES:
+        data = scaled_inputs(data, setting)
+    elif first == "logits":
+        model = with_logits(model, float(last.removeprefix("x ")))
+    elif setting == "ten layers":
+        data, batch_size = scaled_inputs(data, "standardised"), 64
+        model = with_logits(mlp((100,) * 10))
+        initialise(model, 1.0, np.random.default_rng(seed))
+    else:
+        hidden = [
+            layer
+            for units in (300, 100)
+            for layer in (
+                keras.layers.Dense(units, use_bias=False),
+                keras.layers.BatchNormalization(),
+                keras.layers.ReLU(),
+            )
+        ]
+        ends = keras.Input((28, 28)), keras.layers.Flatten()
+        model = keras.Sequential([*ends, *hidden, keras.layers.Dense(10, activation="softmax")])
+    logits = first in {"logits", "ten"}
+    model.compile(
+        optimizer_named(optimizer, 0.01),
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=logits),
+    )
+    return model, data, batch_size
+
+
+def read_range_test(data: FashionMNIST, seed: int, *, setting: str) -> dict[str, Any]:
+    """Run a range test with its default settings, and read it by every rule.
+
+    Args:
+        data: Fashion-MNIST, pixels in [0, 1].
+        seed: seed of the initial weights and of the order of the examples.
+        setting: one of `RANGE_SETTINGS`.
+
+    Returns:
+        For each of `range_finder.RULES`, the decimal logarithm of the rate it gives, None if
+        nothing can be read; log_diverged_at, None if it did not diverge.
+
+    Example:
+        >>> from helpers.data import few
+        >>> results = read_range_test(few(load_fashion_mnist(), 64), 0, setting="SGD 32")
+        >>> "minimum / 10" in results
+        True
+    """
+    model, data, batch_size = set_up_range_test(data, seed, setting)
+    result = range_test(model, data.x_train, data.y_train, batch_size=batch_size, seed=seed)
+    end = result.diverged_at
+    return {
+        **{name: None for name in RULES},
+        **{name: math.log10(rate) for name, rate in result.candidates.items()},
+        "log_diverged_at": end and math.log10(end),
+    }
+
+
 def _one_two_five(low: int, high: int) -> list[float]:
     """1, 2 and 5 times each power of ten from 10^low, up to 10^high."""
     steps = [float(f"{digit}e{power}") for power in range(low, high) for digit in (1, 2, 5)]
@@ -719,6 +824,7 @@ GAINS = Experiment(
     diverged_beyond=5.0,
 )
 
+
 def _range_truth(optimizer: str, batch_size: int, low: int) -> Experiment:
     """Sixteen rates over five powers of ten, from 10^low, for one optimizer and batch size."""
     return Experiment(
@@ -739,10 +845,25 @@ def _range_truth(optimizer: str, batch_size: int, low: int) -> Experiment:
 
 RANGE_TRUTH = tuple(
     _range_truth(optimizer, batch_size, low)
-    for optimizer, low in (("SGD", -4), ("momentum", -5), ("Adam", -6))
-    for batch_size in (32, 128)
+    for optimizer, batch_size, low in (
+        ("SGD", 128, -4),
+        ("momentum", 32, -5),
+        ("momentum", 128, -5),
+        ("Adam", 32, -6),
+        ("Adam", 128, -6),
+    )
 )
-"""What the rates really do, for three optimizers and two batch sizes."""
+"""What the rates really do; for SGD in batches of 32, see the fifth epoch of `VALLEY`."""
+
+RANGE_TESTS = Experiment(
+    name="range-tests",
+    question="Which rates do range tests suggest, by which rule, in which setting?",
+    train=read_range_test,
+    grid={"setting": RANGE_SETTINGS},
+    seeds=range(10),
+    tolerance={"minimum / 10": 0.5, "log_diverged_at": 0.5},
+    load=load_fashion_mnist,
+)
 
 SWEEPS = {
     experiment.name: experiment
@@ -758,6 +879,7 @@ SWEEPS = {
         UPDATES,
         GAINS,
         *RANGE_TRUTH,
+        RANGE_TESTS,
     )
 }
 
