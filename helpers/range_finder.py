@@ -126,9 +126,10 @@ class RangeTest:
         >>> losses = 2 - np.minimum(rates, 0.1) / 0.1 + np.maximum(rates - 0.1, 0) * 4
         >>> result = RangeTest(rates, losses, smoothing=0.9)
         >>> sorted(result.candidates)
-        ['half of the last stable rate', 'minimum / 10', 'minimum / 4', 'steepest descent']
-        >>> round(result.suggestion, 3)
-        0.031
+        ['a tenth of the minimum', 'half of the last stable rate', 'half of the turning point',
+         'steepest descent']
+        >>> round(result.suggestion, 2)
+        0.05
     """
 
     learning_rates: np.ndarray
@@ -262,7 +263,7 @@ def _problem(result: RangeTest) -> str | None:
 def steepest_descent(result: RangeTest) -> float:
     """Return the rate at which the smoothed loss falls fastest, per factor of the rate.
 
-    argmin over t of d smoothed / d log(rate), before the smallest smoothed loss
+    argmin over t of d smoothed_t / d log(rate_t), up to the smallest smoothed loss
 
     Args:
         result: a range test.
@@ -279,23 +280,51 @@ def steepest_descent(result: RangeTest) -> float:
     return float(result.learning_rates[first + int(np.argmin(slopes[first : lowest + 1]))])
 
 
-def below_minimum(result: RangeTest, divisor: float) -> float:
-    """Return a fraction of the rate at which the smoothed loss is smallest.
+def tenth_of_minimum(result: RangeTest) -> float:
+    """Return a tenth of the rate at which the smoothed loss is smallest.
 
     Args:
         result: a range test.
-        divisor: what that rate is divided by, greater than 0.
-
-    Raises:
-        ValueError: divisor is not greater than 0.
 
     Example:
-        >>> below_minimum(RangeTest([0.1, 0.2, 0.4], [2.0, 1.0, 3.0], 0.0), divisor=4)
-        0.05
+        >>> round(tenth_of_minimum(RangeTest([0.1, 0.2, 0.4], [2.0, 1.0, 3.0], 0.0)), 3)
+        0.02
     """
-    if not divisor > 0:
-        raise ValueError(f"divisor must be greater than 0, found {divisor!r}")
-    return float(result.learning_rates[_lowest(result)] / divisor)
+    return float(result.learning_rates[_lowest(result)] / 10)
+
+
+def turning_point(result: RangeTest) -> float:
+    """Return the rate at which the loss turned: that of its smoothed minimum, less the lag.
+
+    rate at step t - smoothing / (1 - smoothing),  smoothed_t the smallest
+
+    Args:
+        result: a range test.
+
+    Example:
+        >>> losses = np.abs(np.arange(300.0) - 200) + 10
+        >>> result = RangeTest(np.arange(300.0) + 1, losses, smoothing=0.9)
+        >>> abs(turning_point(result) - 201) < 5
+        True
+    """
+    lag = round(result.smoothing / (1 - result.smoothing))
+    return float(result.learning_rates[max(0, _lowest(result) - lag)])
+
+
+def half_of_turning_point(result: RangeTest) -> float:
+    """Return half of the rate at which the loss turned (see `turning_point`).
+
+    Args:
+        result: a range test.
+
+    Example:
+        >>> half_of_turning_point(RangeTest([0.1, 0.2, 0.4], [2.0, 1.0, 3.0], 0.0))
+        0.1
+
+    Source: Y. Bengio, Practical Recommendations for Gradient-Based Training of Deep
+    Architectures, 2012, section 3.1.1, for the half.
+    """
+    return turning_point(result) / 2
 
 
 def half_of_last_stable(result: RangeTest) -> float:
@@ -314,14 +343,14 @@ def half_of_last_stable(result: RangeTest) -> float:
 
 RULES: dict[str, Callable[[RangeTest], float]] = {
     "steepest descent": steepest_descent,
-    "minimum / 10": functools.partial(below_minimum, divisor=10),
-    "minimum / 4": functools.partial(below_minimum, divisor=4),
+    "a tenth of the minimum": tenth_of_minimum,
     "half of the last stable rate": half_of_last_stable,
+    "half of the turning point": half_of_turning_point,
 }
 """The rules for reading a rate from the curve, by name."""
 
-RECOMMENDED = "minimum / 4"
-"""The rule with the least regret in the book's experiments."""
+RECOMMENDED = "half of the turning point"
+"""The rule that the book's experiments speak for."""
 
 
 @contextlib.contextmanager
@@ -344,7 +373,8 @@ def restored(model: keras.Model) -> Iterator[None]:
         True
     """
     variables = [*model.variables, *model.metrics_variables]
-    variables += getattr(model.optimizer, "variables", [])
+    if model.compiled and model.optimizer is not None:
+        variables += model.optimizer.variables
     kept = [np.array(variable) for variable in variables]
     try:
         yield
@@ -448,7 +478,7 @@ def range_test(
     max_lr: float = 10.0,
     steps: int = 1000,
     batch_size: int = 32,
-    smoothing: float = 0.95,
+    smoothing: float = 0.98,
     stop_factor: float = 4.0,
     seed: int = 0,
 ) -> RangeTest:

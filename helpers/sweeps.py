@@ -687,14 +687,14 @@ def read_range_test(data: FashionMNIST, seed: int, *, setting: str) -> dict[str,
     Example:
         >>> from helpers.data import few
         >>> results = read_range_test(few(load_fashion_mnist(), 64), 0, setting="SGD 32")
-        >>> "minimum / 10" in results
+        >>> "half of the turning point" in results
         True
     """
     model, data, batch_size = set_up_range_test(data, seed, setting)
     result = range_test(model, data.x_train, data.y_train, batch_size=batch_size, seed=seed)
     end = result.diverged_at
     return {
-        **{name: None for name in RULES},
+        **dict.fromkeys(RULES),
         **{name: math.log10(rate) for name, rate in result.candidates.items()},
         "log_diverged_at": end and math.log10(end),
     }
@@ -861,7 +861,7 @@ RANGE_TESTS = Experiment(
     train=read_range_test,
     grid={"setting": RANGE_SETTINGS},
     seeds=range(10),
-    tolerance={"minimum / 10": 0.5, "log_diverged_at": 0.5},
+    tolerance={"half of the turning point": 0.5, "log_diverged_at": 0.5},
     load=load_fashion_mnist,
 )
 

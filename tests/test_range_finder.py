@@ -87,6 +87,7 @@ OPTIMIZERS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OPTIMIZERS)
 @pytest.mark.parametrize("trained", [False, True])
 def test_it_takes_the_steps_that_keras_takes_and_leaves_no_trace(name, trained):
@@ -104,6 +105,7 @@ def test_it_takes_the_steps_that_keras_takes_and_leaves_no_trace(name, trained):
     )
 
 
+@pytest.mark.slow
 def test_what_training_does_after_the_test_is_what_it_would_have_done_without():
     x, y = toy_data()
     outcomes = []
@@ -119,6 +121,7 @@ def test_what_training_does_after_the_test_is_what_it_would_have_done_without():
     assert_same(*outcomes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "rate",
     [
@@ -147,6 +150,7 @@ def test_a_schedule_is_swept_like_a_rate_and_kept(rate):
     np.testing.assert_allclose(result.losses, by_hand(again, x, y, result), rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_batch_norm_dropout_and_noise_train_as_in_training_mode():
     x, y = toy_data()
     extra = LAYERS.BatchNormalization(), LAYERS.Dropout(0.5, seed=3), LAYERS.GaussianNoise(0.3)
@@ -159,6 +163,7 @@ def test_batch_norm_dropout_and_noise_train_as_in_training_mode():
     np.testing.assert_allclose(result.losses, by_hand(model, x, y, result), rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_it_is_restored_after_an_error_in_the_middle():
     class Brittle(keras.losses.Loss):
         def call(self, y_true, y_pred):
@@ -177,6 +182,7 @@ def test_it_is_restored_after_an_error_in_the_middle():
     assert_same(before, everything_of(model))
 
 
+@pytest.mark.slow
 def test_it_is_restored_after_ctrl_c():
     x, y = toy_data()
     model = toy_model(keras.optimizers.Adam(1e-3))
@@ -194,6 +200,7 @@ def test_it_is_restored_after_ctrl_c():
     assert_same(before, everything_of(model))
 
 
+@pytest.mark.slow
 def test_a_block_that_restores_puts_back_slots_count_and_rate():
     x, y = toy_data()
     model = toy_model(keras.optimizers.Adam(1e-3), metrics=["accuracy"])
@@ -212,6 +219,7 @@ def test_a_block_that_restores_puts_back_slots_count_and_rate():
     assert_same(before, everything_of(model))
 
 
+@pytest.mark.slow
 def test_datasets_give_the_same_as_arrays_and_are_repeated():
     x, y = toy_data(100)
     model = toy_model()
@@ -228,6 +236,7 @@ def test_datasets_give_the_same_as_arrays_and_are_repeated():
     np.testing.assert_allclose(result.losses, losses, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_several_inputs_and_an_eager_model():
     x, y = toy_data()
     a, b = keras.Input((8,), name="a"), keras.Input((8,), name="b")
@@ -241,6 +250,7 @@ def test_several_inputs_and_an_eager_model():
     np.testing.assert_allclose(*found, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_model_without_training_argument_and_a_penalty_counts():
     class Plain(keras.Model):
         def __init__(self):
@@ -260,6 +270,7 @@ def test_a_model_without_training_argument_and_a_penalty_counts():
     assert result.losses[0] > penalty > 1
 
 
+@pytest.mark.slow
 def test_rates_grow_by_a_factor_and_small_data_fill_smaller_batches():
     x, y = toy_data(5)
     result = range_test(toy_model(), x, y, min_lr=1e-4, max_lr=1e-2, steps=11, batch_size=32)
@@ -270,6 +281,7 @@ def test_rates_grow_by_a_factor_and_small_data_fill_smaller_batches():
     assert sorted(order.ravel()[:70]) == sorted(order.ravel()[70:140]) == list(range(70))
 
 
+@pytest.mark.slow
 def test_memory_and_time_limit_the_chunks_and_change_nothing(monkeypatch):
     x, y = toy_data()
     results = [range_test(toy_model(), x, y, steps=50)]
@@ -281,16 +293,18 @@ def test_memory_and_time_limit_the_chunks_and_change_nothing(monkeypatch):
         np.testing.assert_array_equal(results[0].losses, other.losses)
 
 
+@pytest.mark.slow
 def test_it_stops_where_the_loss_runs_away_and_says_where():
     x, y = toy_data(2000)
     result = range_test(toy_model(), x, y, max_lr=1e4, steps=400)
     assert result.diverged_at == result.learning_rates[-1] < 1e4
-    assert steps_until_divergence(result.losses, 0.95, 4.0) == len(result.losses) - 1
-    assert steps_until_divergence(result.losses[:-1], 0.95, 4.0) is None
+    assert steps_until_divergence(result.losses, 0.98, 4.0) == len(result.losses) - 1
+    assert steps_until_divergence(result.losses[:-1], 0.98, 4.0) is None
     assert result.problem is None
     assert 1e-3 < result.suggestion < result.diverged_at
 
 
+@pytest.mark.slow
 def test_nan_stops_it_at_once():
     x, y = toy_data()
     model = toy_model()  # NaN in the inputs would not do: relu may turn it into 0
@@ -345,8 +359,9 @@ def test_the_rules_on_a_curve_that_is_known():
     lowest = RATES[np.argmin(FALL + RISE)]
     lag = (RATES[1] / RATES[0]) ** 9
     assert list(result.candidates) == list(RULES)
-    assert lowest / 1.2 < result.candidates["minimum / 4"] * 4 / lag < lowest * 1.2
-    assert result.candidates["minimum / 10"] == result.candidates["minimum / 4"] * 4 / 10
+    assert result.candidates["half of the turning point"] * 2 == pytest.approx(lowest, rel=0.2)
+    apparent = result.candidates["a tenth of the minimum"] * 10
+    assert apparent / lag == pytest.approx(2 * result.candidates["half of the turning point"])
     assert result.candidates["steepest descent"] == pytest.approx(0.01 * lag, rel=0.3)
     assert result.candidates["half of the last stable rate"] == RATES[-1] / 2
     assert result.suggestion == result.candidates[RECOMMENDED]
@@ -445,6 +460,7 @@ def bad_data():
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", bad_data())
 def test_bad_data_are_refused_before_anything_is_touched(name):
     data, error, words = bad_data()[name]
@@ -486,7 +502,6 @@ def test_bad_models_are_refused():
         lambda: RangeTest([0.0, 0.1], [1.0, 2.0], 0.0),
         lambda: smooth([[1.0]], 0.5),
         lambda: smooth([1.0], -0.1),
-        lambda: range_finder.below_minimum(RangeTest([0.1], [1.0], 0.0), 0),
     ],
 )
 def test_bad_curves_are_refused(wrong):
@@ -494,6 +509,7 @@ def test_bad_curves_are_refused(wrong):
         wrong()
 
 
+@pytest.mark.slow
 def test_the_books_network_gives_a_rate_that_trains_it():
     from helpers.data import load_fashion_mnist
 
