@@ -368,7 +368,7 @@ def restored(model: keras.Model) -> Iterator[None]:
         >>> model = mlp(input_shape=(2,))
         >>> before = model.layers[-1].bias.numpy()
         >>> with restored(model):
-        ...     model.layers[-1].bias.assign(before + 1)
+        ...     _ = model.layers[-1].bias.assign(before + 1)
         >>> bool((model.layers[-1].bias.numpy() == before).all())
         True
     """
