@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 __all__ = ["RULES", "RangeTest", "RangeTestError", "range_test", "restored", "smooth"]
 
+DASHES = (":", "-.", (0, (1, 3)), "--", "-")
+"""How the marks of the candidates differ, beside their labels."""
+
 CHUNK = 128
 """Most steps between two looks at the losses."""
 
@@ -127,9 +130,9 @@ class RangeTest:
         >>> result = RangeTest(rates, losses, smoothing=0.9)
         >>> sorted(result.candidates)
         ['a tenth of the minimum', 'half of the last stable rate', 'half of the turning point',
-         'steepest descent']
+         'steepest descent', 'turning point']
         >>> round(result.suggestion, 2)
-        0.05
+        0.1
     """
 
     learning_rates: np.ndarray
@@ -201,9 +204,7 @@ class RangeTest:
         shown = shown[np.isfinite(shown)]
         ax.plot(self.learning_rates, self.losses, lw=0.6, alpha=0.4, ls="-", label="each batch")
         ax.plot(self.learning_rates, self.smoothed, ls="-", label="smoothed")
-        for (name, rate), dash in zip(
-            self.candidates.items(), (":", "--", "-", "-."), strict=False
-        ):
+        for (name, rate), dash in zip(self.candidates.items(), DASHES, strict=False):
             bold = name == RECOMMENDED
             label = f"{name}: {rate:.2g}" + (" (recommended)" if bold else "")
             ax.axvline(rate, color="#22262b", lw=2 if bold else 1.2, ls=dash, label=label)
@@ -346,10 +347,11 @@ RULES: dict[str, Callable[[RangeTest], float]] = {
     "a tenth of the minimum": tenth_of_minimum,
     "half of the last stable rate": half_of_last_stable,
     "half of the turning point": half_of_turning_point,
+    "turning point": turning_point,
 }
 """The rules for reading a rate from the curve, by name."""
 
-RECOMMENDED = "half of the turning point"
+RECOMMENDED = "turning point"
 """The rule that the book's experiments speak for."""
 
 
