@@ -235,9 +235,9 @@ def _lowest(result: RangeTest) -> int:
 
 def _problem(result: RangeTest) -> str | None:
     losses, window = result.losses[result.stable], _window(result.smoothing)
-    if len(losses) == 0 or not np.isfinite(losses[0]):
+    if len(losses) == 0 or not np.isfinite(losses).all():
         return (
-            "the first loss is not finite: look for NaN in the data and the weights, "
+            "the loss is not finite from the start: look for NaN in the data and the weights, "
             "or lower min_lr"
         )
     if result.diverged_at is not None and len(losses) < 2 * window:
@@ -480,7 +480,7 @@ def range_test(
     max_lr: float = 10.0,
     steps: int = 1000,
     batch_size: int = 32,
-    smoothing: float = 0.98,
+    smoothing: float | None = None,
     stop_factor: float = 4.0,
     seed: int = 0,
 ) -> RangeTest:
@@ -503,7 +503,8 @@ def range_test(
         max_lr: rate of the last step, greater than min_lr.
         steps: number of steps, at least 10.
         batch_size: examples a step; a dataset brings its own. All of them, if there are fewer.
-        smoothing: weight of the past in the smoothed loss; see `smooth`.
+        smoothing: weight of the past in the smoothed loss, see `smooth`; by default
+            1 - 20 / steps, which averages over a twentieth of the test.
         stop_factor: greater than 1.
         seed: gives the order of the examples; a dataset has its own.
 
@@ -529,6 +530,7 @@ def range_test(
     Source: L. N. Smith, Cyclical Learning Rates for Training Neural Networks, 2017, section 3.3.
     """
     _check_settings(min_lr, max_lr, steps, batch_size, seed)
+    smoothing = max(0.0, 1 - 20 / steps) if smoothing is None else smoothing
     steps_until_divergence([], smoothing, stop_factor)
     _check_model(model)
     import tensorflow as tf
