@@ -130,7 +130,7 @@ class RangeTest:
         >>> result = RangeTest(rates, losses, smoothing=0.9)
         >>> sorted(result.candidates)
         ['a tenth of the minimum', 'half of the last stable rate', 'half of the turning point',
-         'steepest descent', 'turning point']
+         'middle of the floor', 'steepest descent']
         >>> round(result.suggestion, 2)
         0.1
     """
@@ -226,6 +226,16 @@ def _window(smoothing: float) -> int:
     return math.ceil(1 / (1 - smoothing))
 
 
+def _lag(smoothing: float) -> int:
+    """By how many steps the smoothed loss is late."""
+    return round(smoothing / (1 - smoothing))
+
+
+def _start(result: RangeTest) -> float:
+    """The mean loss of the first full window."""
+    return float(result.losses[result.stable][: _window(result.smoothing)].mean())
+
+
 def _lowest(result: RangeTest) -> int:
     """The step at which the smoothed loss is smallest, once it averages over a full window."""
     smoothed = result.smoothed[result.stable]
@@ -246,7 +256,7 @@ def _problem(result: RangeTest) -> str | None:
             "or let the test take more steps"
         )
     lowest, smoothed = _lowest(result), result.smoothed[result.stable]
-    start = losses[:window].mean()
+    start = _start(result)
     noise = np.diff(losses[: max(lowest, 2 * window)]).std() / math.sqrt(2)
     clear = max(5 * noise / math.sqrt(window), 1e-3 * abs(start))
     if start - smoothed[lowest] <= clear:
@@ -308,8 +318,7 @@ def turning_point(result: RangeTest) -> float:
         >>> abs(turning_point(result) - 201) < 5
         True
     """
-    lag = round(result.smoothing / (1 - result.smoothing))
-    return float(result.learning_rates[max(0, _lowest(result) - lag)])
+    return float(result.learning_rates[max(0, _lowest(result) - _lag(result.smoothing))])
 
 
 def half_of_turning_point(result: RangeTest) -> float:
@@ -326,6 +335,35 @@ def half_of_turning_point(result: RangeTest) -> float:
     Architectures, 2012, section 3.1.1, for the half.
     """
     return turning_point(result) / 2
+
+
+FLOOR = 0.05
+"""Which part of its whole fall the smoothed loss may lie above its minimum, on the floor."""
+
+
+def middle_of_floor(result: RangeTest) -> float:
+    """Return the middle of the rates at which the loss was lowest, on a log axis, less the lag.
+
+    floor = {t: smoothed_t <= lowest + 0.05 (start - lowest)},  t from the first full window on
+    rate at step mean(floor) - smoothing / (1 - smoothing)
+
+    Where the smallest smoothed loss lies is a matter of noise; where its neighbourhood lies is
+    much less so.
+
+    Args:
+        result: a range test.
+
+    Example:
+        >>> losses = np.abs(np.arange(300.0) - 200) + 10
+        >>> result = RangeTest(np.arange(300.0) + 1, losses, smoothing=0.9)
+        >>> abs(middle_of_floor(result) - 201) < 5
+        True
+    """
+    smoothed, lowest = result.smoothed[result.stable], _lowest(result)
+    window = _window(result.smoothing)
+    limit = smoothed[lowest] + FLOOR * (_start(result) - smoothed[lowest])
+    floor = [t for t in range(min(window - 1, lowest), len(smoothed)) if smoothed[t] <= limit]
+    return float(result.learning_rates[max(0, round(np.mean(floor)) - _lag(result.smoothing))])
 
 
 def half_of_last_stable(result: RangeTest) -> float:
@@ -347,11 +385,11 @@ RULES: dict[str, Callable[[RangeTest], float]] = {
     "a tenth of the minimum": tenth_of_minimum,
     "half of the last stable rate": half_of_last_stable,
     "half of the turning point": half_of_turning_point,
-    "turning point": turning_point,
+    "middle of the floor": middle_of_floor,
 }
 """The rules for reading a rate from the curve, by name."""
 
-RECOMMENDED = "turning point"
+RECOMMENDED = "middle of the floor"
 """The rule that the book's experiments speak for."""
 
 
@@ -377,7 +415,7 @@ def restored(model: keras.Model) -> Iterator[None]:
     variables = [*model.variables, *model.metrics_variables]
     if model.compiled and model.optimizer is not None:
         variables += model.optimizer.variables
-    kept = [np.array(variable) for variable in variables]
+    kept = [np.array(variable.numpy()) for variable in variables]
     try:
         yield
     finally:

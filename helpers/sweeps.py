@@ -687,7 +687,7 @@ def read_range_test(data: FashionMNIST, seed: int, *, setting: str) -> dict[str,
     Example:
         >>> from helpers.data import few
         >>> results = read_range_test(few(load_fashion_mnist(), 64), 0, setting="SGD 32")
-        >>> "half of the turning point" in results
+        >>> "middle of the floor" in results
         True
     """
     model, data, batch_size = set_up_range_test(data, seed, setting)
@@ -861,7 +861,7 @@ RANGE_TESTS = Experiment(
     train=read_range_test,
     grid={"setting": RANGE_SETTINGS},
     seeds=range(10),
-    tolerance={"half of the turning point": 0.5, "log_diverged_at": 0.5},
+    tolerance={"middle of the floor": 0.3, "log_diverged_at": 0.5},
     load=load_fashion_mnist,
 )
 

@@ -362,6 +362,7 @@ def test_the_rules_on_a_curve_that_is_known():
     assert list(result.candidates) == list(RULES)
     assert result.candidates["half of the turning point"] * 2 == pytest.approx(lowest, rel=0.2)
     apparent = result.candidates["a tenth of the minimum"] * 10
+    assert result.candidates["middle of the floor"] == pytest.approx(lowest, rel=0.2)
     assert apparent / lag == pytest.approx(2 * result.candidates["half of the turning point"])
     assert result.candidates["steepest descent"] == pytest.approx(0.01 * lag, rel=0.3)
     assert result.candidates["half of the last stable rate"] == RATES[-1] / 2
