@@ -203,7 +203,9 @@ class RangeTest:
         shown = self.smoothed[self.stable]
         shown = shown[np.isfinite(shown)]
         ax.plot(self.learning_rates, self.losses, lw=0.6, alpha=0.4, ls="-", label="each batch")
-        ax.plot(self.learning_rates, self.smoothed, ls="-", label="smoothed")
+        late = min(_lag(self.smoothing), len(self.smoothed) - 1)
+        rates = self.learning_rates[: len(self.smoothed) - late]
+        ax.plot(rates, self.smoothed[late:], ls="-", label="smoothed, its lag taken off")
         for (name, rate), dash in zip(self.candidates.items(), DASHES, strict=False):
             bold = name == RECOMMENDED
             label = f"{name}: {rate:.2g}" + (" (recommended)" if bold else "")
@@ -455,13 +457,8 @@ def _copy_of_optimizer(model: keras.Model, learning_rate: float) -> Any:
     return copy
 
 
-def _sweep(model: keras.Model, batch: Any, dataset: tf.data.Dataset | None) -> Callable[..., Any]:
-    """Compile the test: (batches, rates) -> the loss of each, the model trained on all of them.
-
-    Keras's own loss and a copy of the model's own optimizer, in one loop of TensorFlow's. The
-    loop is not compiled with XLA: on a CPU that is slow for convolutions, dropout and batch norm,
-    and for an MLP it gains what compiling costs.
-    """
+def _step_of(model: keras.Model) -> Callable[[Any, Any], Any]:
+    """A step of training: (batch, rate) -> its loss, the model trained on it at that rate."""
     import keras
     import tensorflow as tf
 
@@ -481,6 +478,20 @@ def _sweep(model: keras.Model, batch: Any, dataset: tf.data.Dataset | None) -> C
             scaled = optimizer.scale_loss(loss)
         optimizer.apply(tape.gradient(scaled, values), trainable)
         return tf.cast(loss, tf.float32)
+
+    return step
+
+
+def _sweep(model: keras.Model, batch: Any, dataset: tf.data.Dataset | None) -> Callable[..., Any]:
+    """Compile many steps into one call: (batches, rates) -> the loss of each.
+
+    The loop is not compiled with XLA: on a CPU that is slow for convolutions, dropout and batch
+    norm, and for an MLP it gains what compiling costs.
+    """
+    import keras
+    import tensorflow as tf
+
+    step = _step_of(model)
 
     def sweep(batches: Any, rates: tf.Tensor) -> tf.Tensor:
         count = tf.shape(rates)[0]
@@ -572,7 +583,7 @@ def range_test(
     steps_until_divergence([], smoothing, stop_factor)
     _check_model(model)
     import tensorflow as tf
-    from tqdm.auto import tqdm
+    from tqdm import tqdm
 
     rates = np.geomspace(min_lr, max_lr, steps).astype(np.float32)
     dataset = x if isinstance(x, tf.data.Dataset) else None

@@ -1,0 +1,77 @@
+"""benchmarks/: the stored results say what the book says of them, and the ports do their work."""
+
+import json
+import statistics
+import sys
+
+import numpy as np
+import pytest
+
+from tools.notebooks import ROOT
+
+sys.path.insert(0, str(ROOT))  # benchmarks is no part of the package
+
+from benchmarks import range_test as bench
+
+
+@pytest.fixture(scope="module")
+def stored():
+    return json.loads(bench.STORED.read_text(encoding="utf-8"))
+
+
+def middle(times):
+    return statistics.median(times)
+
+
+def test_the_stored_results_are_whole(stored):
+    assert set(stored["whole"]) >= {
+        "callback",
+        "keras_lr_finder",
+        "by hand",
+        "torch-lr-finder",
+        "range_test",
+    }
+    assert all(len(times) >= 3 for times in stored["whole"].values())
+    assert {"keras", "tensorflow", "torch", "torch-lr-finder", "python"} <= set(stored["versions"])
+    assert stored["machine"]["cores"] >= 1
+    assert stored["machine"]["processor"]
+
+
+def test_the_range_test_was_faster_than_its_peers_and_never_slower_than_the_callback(stored):
+    ours = middle(stored["whole"]["range_test"])
+    assert middle(stored["whole"]["callback"]) / ours >= 3.2
+    assert middle(stored["whole"]["keras_lr_finder"]) / ours >= 3.2
+    assert middle(stored["whole"]["torch-lr-finder"]) / ours >= 1
+    assert middle(stored["whole"]["by hand"]) / ours >= 0.8
+    for name, times in stored["others"].items():
+        assert middle(times["callback"]) > middle(times["range_test"]), name
+
+
+def test_the_report_names_every_contender_and_network(stored):
+    report = bench.report(stored)
+    for name in (*stored["whole"], *stored["others"]):
+        assert name in report
+
+
+@pytest.mark.slow
+def test_the_contenders_train_and_the_ports_put_back_what_they_promise(monkeypatch):
+    import keras
+
+    from helpers.models import mlp
+
+    monkeypatch.setattr(bench, "STEPS", 130)
+    rng = np.random.default_rng(0)
+    x, y = rng.random((130 * 32, 28, 28), dtype=np.float32), rng.integers(0, 10, 130 * 32)
+    recorder = bench.callback()
+    model = bench.compiled(mlp, keras.optimizers.SGD)
+    bench.fit(model, x, y, [recorder])
+    assert len(recorder.losses) == 130
+    assert recorder.rates[-1] == pytest.approx(bench.LOWEST * bench.FACTOR**129, rel=1e-3)
+
+    weights = model.get_weights()
+    bench.keras_lr_finder(model, x, y)
+    for before, after in zip(weights, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(before, after)
+
+    bench.by_hand(x, y, 130)
+    assert len(bench.ours(model, x, y, 130).losses) == 130
