@@ -80,15 +80,23 @@ def smooth(losses: npt.ArrayLike, smoothing: float) -> np.ndarray:
     return smoothed
 
 
+def _window(smoothing: float) -> int:
+    """Over how many losses the smoothed one averages."""
+    return math.ceil(1 / (1 - smoothing))
+
+
 def steps_until_divergence(
     losses: npt.ArrayLike, smoothing: float, stop_factor: float
 ) -> int | None:
     """Return the first step at which a range test has diverged, or None.
 
-    loss_t is not finite, or loss_t > best + (stop_factor - 1) |best|,
-    best = the smallest smoothed loss up to step t
+    loss_t is not finite, or
+    smoothed_t > best_t + max((stop_factor - 1) |best_t|, 5 noise),  from the first full window on
+    best_t = the smallest smoothed loss from the first full window on to step t
 
-    For losses above 0, that is stop_factor times the best smoothed loss.
+    For losses well above 0, that is stop_factor times the best smoothed loss. It is the smoothed
+    loss that counts, so that one hard batch does not end a test. The noise is that of the
+    smoothed loss, as estimated from the differences of neighbours in the first window.
 
     Args:
         losses: (n,) losses, one a step.
@@ -105,10 +113,20 @@ def steps_until_divergence(
     if not stop_factor > 1:
         raise ValueError(f"stop_factor must be greater than 1, found {stop_factor!r}")
     values = np.asarray(losses, dtype=float)
-    best = np.fmin.accumulate(smooth(values, smoothing))
-    limit = best + (stop_factor - 1) * np.abs(best)
-    diverged = ~(np.isfinite(values) & (values <= limit))
+    smoothed, window = smooth(values, smoothing), _window(smoothing)
+    diverged = ~np.isfinite(values)
+    if len(values) >= window and np.isfinite(values[:window]).all():
+        late = smoothed[window - 1 :]
+        best = np.fmin.accumulate(late)
+        noise = _noise(values[:window]) / math.sqrt(window)
+        limit = best + np.maximum((stop_factor - 1) * np.abs(best), 5 * noise)
+        diverged[window - 1 :] |= late > limit
     return int(np.argmax(diverged)) if diverged.any() else None
+
+
+def _noise(losses: np.ndarray) -> float:
+    """The standard deviation of a loss about its trend, from the differences of neighbours."""
+    return float(np.diff(losses).std() / math.sqrt(2)) if len(losses) > 1 else 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -223,11 +241,6 @@ class RangeTest:
         return ax
 
 
-def _window(smoothing: float) -> int:
-    """Over how many losses the smoothed one averages."""
-    return math.ceil(1 / (1 - smoothing))
-
-
 def _lag(smoothing: float) -> int:
     """By how many steps the smoothed loss is late."""
     return round(smoothing / (1 - smoothing))
@@ -259,8 +272,8 @@ def _problem(result: RangeTest) -> str | None:
         )
     lowest, smoothed = _lowest(result), result.smoothed[result.stable]
     start = _start(result)
-    noise = np.diff(losses[: max(lowest, 2 * window)]).std() / math.sqrt(2)
-    clear = max(5 * noise / math.sqrt(window), 1e-3 * abs(start))
+    noise = _noise(losses[: max(lowest, 2 * window)]) / math.sqrt(window)
+    clear = max(5 * noise, 1e-3 * abs(start))
     if start - smoothed[lowest] <= clear:
         if result.diverged_at is not None or smoothed[-1] - start > clear:
             return (
@@ -400,7 +413,8 @@ def restored(model: keras.Model) -> Iterator[None]:
     """Give a model back its present state at the end of a `with` block, however that ends.
 
     Weights, batch-norm statistics, seed generators, metrics, and the optimizer's variables with
-    its slots, its count of steps and its rate.
+    its slots, its count of steps and its rate. What is no variable of the model is not known
+    here: Keras's global seed generator, a `tf.Variable` of a layer of your own.
 
     Args:
         model: a built Keras model; its optimizer too, if it has trained before.
@@ -418,11 +432,21 @@ def restored(model: keras.Model) -> Iterator[None]:
     if model.compiled and model.optimizer is not None:
         variables += model.optimizer.variables
     kept = [np.array(variable.numpy()) for variable in variables]
+    known = {id(variable) for variable in variables}
     try:
         yield
     finally:
-        for variable, value in zip(variables, kept, strict=True):
-            variable.assign(value)
+        created = [v for v in model.metrics_variables if id(v) not in known]
+        values = [*kept, *(np.zeros_like(v.numpy()) for v in created)]
+        interrupt = None
+        for variable, value in zip([*variables, *created], values, strict=True):
+            try:
+                variable.assign(value)
+            except KeyboardInterrupt as again:  # a second Ctrl-C waits until all is restored
+                variable.assign(value)
+                interrupt = again
+        if interrupt is not None:
+            raise interrupt
 
 
 def _inner(optimizer: Any) -> Any:
@@ -438,7 +462,15 @@ def _at_rate(optimizer: keras.optimizers.Optimizer, learning_rate: float) -> Any
     if hasattr(optimizer, "inner_optimizer"):
         config["inner_optimizer"] = _at_rate(optimizer.inner_optimizer, learning_rate)
         return type(optimizer)(**config)
-    return type(optimizer).from_config({**config, "learning_rate": learning_rate})
+    try:
+        copy = type(optimizer).from_config({**config, "learning_rate": learning_rate})
+    except (TypeError, ValueError) as error:
+        name = type(optimizer).__name__
+        raise ValueError(f"{name} cannot be made anew from its get_config(): {error}") from error
+    for name, value in vars(optimizer).items():  # what exclude_from_weight_decay has set
+        if name.startswith("_exclude_from_weight_decay"):
+            setattr(copy, name, value)
+    return copy
 
 
 def _state(optimizer: keras.optimizers.Optimizer) -> list[Any]:
@@ -447,14 +479,30 @@ def _state(optimizer: keras.optimizers.Optimizer) -> list[Any]:
     return [variable for variable in optimizer.variables if variable is not rate]
 
 
-def _copy_of_optimizer(model: keras.Model, learning_rate: float) -> Any:
-    """A copy of the model's optimizer in its present state, at another rate."""
-    copy = _at_rate(model.optimizer, learning_rate)
-    copy.build(model.trainable_variables)
-    if model.optimizer.built:
-        for new, old in zip(_state(copy), _state(model.optimizer), strict=True):
-            new.assign(old)
+def _copy_of_optimizer(model: keras.Model) -> Any:
+    """A copy of the model's optimizer in its present state, at rate 0."""
+    original = model.optimizer
+    copy = _at_rate(original, 0.0)
+    trainable = model.trainable_variables
+    if not original.built:
+        copy.build(trainable)
+        return copy
+    built_for = _inner(original)._trainable_variables
+    if not {id(v) for v in trainable} <= {id(v) for v in built_for}:
+        raise ValueError(
+            "the optimizer does not know all trainable weights: compile the model again"
+        )
+    copy.build(built_for)
+    for new, old in zip(_state(copy), _state(original), strict=True):
+        new.assign(old)
     return copy
+
+
+def _mode(function: Callable[..., Any], *, training: bool) -> dict[str, bool]:
+    """The argument `training`, for functions that take it."""
+    parameters = inspect.signature(function).parameters.values()
+    takes = any(p.name == "training" or p.kind is p.VAR_KEYWORD for p in parameters)
+    return {"training": training} if takes else {}
 
 
 def _step_of(model: keras.Model) -> Callable[[Any, Any], Any]:
@@ -462,18 +510,18 @@ def _step_of(model: keras.Model) -> Callable[[Any, Any], Any]:
     import keras
     import tensorflow as tf
 
-    optimizer = _copy_of_optimizer(model, 0.0)
+    optimizer = _copy_of_optimizer(model)
     rate_variable = _inner(optimizer)._learning_rate
     trainable = model.trainable_variables
     values = [variable.value for variable in trainable]
-    mode = {"training": True} if "training" in inspect.signature(model.call).parameters else {}
+    mode, loss_mode = (_mode(f, training=True) for f in (model.call, model.compute_loss))
 
     def step(batch: Any, rate: tf.Tensor) -> tf.Tensor:
         x, y, weights = keras.utils.unpack_x_y_sample_weight(batch)
         rate_variable.assign(rate)
         with tf.GradientTape() as tape:
             loss = model.compute_loss(
-                x=x, y=y, y_pred=model(x, **mode), sample_weight=weights, training=True
+                x=x, y=y, y_pred=model(x, **mode), sample_weight=weights, **loss_mode
             )
             scaled = optimizer.scale_loss(loss)
         optimizer.apply(tape.gradient(scaled, values), trainable)
@@ -538,16 +586,17 @@ def range_test(
     rate_t = min_lr (max_lr / min_lr)^(t / (steps - 1)),  t = 0, ..., steps - 1
 
     The model trains with its own loss and a copy of its own optimizer in its present state.
-    The loss of each batch is recorded. The test ends early when that loss is not finite or
-    exceeds stop_factor times the best smoothed loss. Afterwards the model is exactly as before,
-    also after an error or Ctrl-C: weights, optimizer, batch-norm statistics, seed generators.
+    The loss of each batch is recorded. The test ends early when a loss is not finite or the
+    smoothed one exceeds stop_factor times its best (see `steps_until_divergence`). Afterwards
+    the model is exactly as before, also after an error or Ctrl-C: weights, optimizer, batch-norm
+    statistics, seed generators (see `restored`).
     (A model that was never built is built, as `fit` would.)
 
     Args:
         model: a compiled Keras model. One with a `train_step` of its own is refused.
         x: inputs: an array, or lists or dictionaries of arrays, or a `tf.data.Dataset` of batches
             (inputs, labels) or (inputs, labels, sample weights), which is repeated as needed.
-        y: labels, as many as inputs; None with a dataset.
+        y: labels, as many as inputs; None with a dataset. (Sample weights need a dataset.)
         min_lr: rate of the first step, greater than 0.
         max_lr: rate of the last step, greater than min_lr.
         steps: number of steps, at least 10.
@@ -578,14 +627,14 @@ def range_test(
 
     Source: L. N. Smith, Cyclical Learning Rates for Training Neural Networks, 2017, section 3.3.
     """
-    _check_settings(min_lr, max_lr, steps, batch_size, seed)
+    _check_settings(steps, batch_size, seed)
+    rates = _rates(min_lr, max_lr, steps)
     smoothing = max(0.0, 1 - 20 / steps) if smoothing is None else smoothing
     steps_until_divergence([], smoothing, stop_factor)
     _check_model(model)
     import tensorflow as tf
     from tqdm import tqdm
 
-    rates = np.geomspace(min_lr, max_lr, steps).astype(np.float32)
     dataset = x if isinstance(x, tf.data.Dataset) else None
     if dataset is None:
         data = _checked_arrays(x, y)
@@ -597,6 +646,8 @@ def range_test(
     labels = data[1] if dataset is None else None
     if not model.built:
         _try(model, first, labels)
+    if not model.trainable_variables:
+        raise ValueError("the model has no trainable weights")
     losses = np.empty(0)
     with (
         restored(model),
@@ -611,9 +662,9 @@ def range_test(
             chunk = slice(len(losses), len(losses) + min(size, most))
             if dataset is None:
                 batches = _take(data, orders[chunk])
-            began = time.monotonic()
+            began = time.perf_counter()
             new = sweep(batches, tf.constant(rates[chunk])).numpy()
-            seconds = (time.monotonic() - began) / len(new)
+            seconds = max(time.perf_counter() - began, 1e-6) / len(new)
             size = max(1, int(CHUNK_SECONDS / seconds))
             losses = np.concatenate([losses, new])
             bar.update(len(new))
@@ -624,9 +675,23 @@ def range_test(
     return RangeTest(rates.astype(float), losses, smoothing)
 
 
-def _check_settings(min_lr: Any, max_lr: Any, steps: Any, batch_size: Any, seed: Any) -> None:
-    if not 0 < min_lr < max_lr < math.inf:
+def _rates(min_lr: Any, max_lr: Any, steps: int) -> np.ndarray:
+    """The rates of all steps, in 32 bits, as the optimizer takes them."""
+    for value in (min_lr, max_lr):
+        if isinstance(value, bool) or not isinstance(value, int | float | np.number):
+            raise ValueError(f"min_lr and max_lr must be numbers, found {value!r}")
+    if not 0 < min_lr < max_lr < float(np.finfo(np.float32).max):
         raise ValueError(f"expected 0 < min_lr < max_lr, found {min_lr!r} and {max_lr!r}")
+    rates = np.geomspace(min_lr, max_lr, steps).astype(np.float32)
+    if not (rates[0] > 0 and (np.diff(rates) > 0).all()):
+        raise ValueError(
+            f"{steps} steps from min_lr = {min_lr!r} to max_lr = {max_lr!r} cannot be told apart "
+            "in 32 bits: widen the range, or take fewer steps"
+        )
+    return rates
+
+
+def _check_settings(steps: Any, batch_size: Any, seed: Any) -> None:
     for name, value, least in (
         ("steps", steps, 10),
         ("batch_size", batch_size, 1),
@@ -649,8 +714,6 @@ def _check_model(model: Any) -> None:
         raise TypeError(
             f"{type(model).__name__} has a train_step of its own, which a range test cannot follow"
         )
-    if model.built and not model.trainable_variables:
-        raise ValueError("the model has no trainable weights")
 
 
 def _leaves(data: Any) -> list[np.ndarray]:
@@ -718,9 +781,10 @@ def _try(model: keras.Model, batch: Any, labels: Any) -> None:
 
     x, y, weights = keras.utils.unpack_x_y_sample_weight(batch)
     try:
-        outputs = model(x)
+        outputs = model(x, **_mode(model.call, training=False))
         _check_classes(model, outputs, y if labels is None else labels)
-        model.compute_loss(x=x, y=y, y_pred=outputs, sample_weight=weights, training=False)
+        mode = _mode(model.compute_loss, training=False)
+        model.compute_loss(x=x, y=y, y_pred=outputs, sample_weight=weights, **mode)
     except _ClassError:
         raise
     except Exception as error:
@@ -742,7 +806,11 @@ def _check_classes(model: keras.Model, outputs: Any, labels: Any) -> None:
     )
     if not (sparse and hasattr(outputs, "shape") and hasattr(labels, "shape")):
         return
-    classes, least, largest = outputs.shape[-1], np.min(labels), np.max(labels)
+    numbers = np.asarray(labels)
+    numbers = numbers[numbers != getattr(model.loss, "ignore_class", None)]
+    if numbers.size == 0:
+        return
+    classes, least, largest = outputs.shape[-1], numbers.min(), numbers.max()
     if not 0 <= least <= largest < classes:
         raise _ClassError(
             f"expected labels from 0 to {classes - 1}, one for each of the model's outputs; "

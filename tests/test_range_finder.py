@@ -193,7 +193,7 @@ def test_it_is_restored_after_ctrl_c():
     began = time.monotonic()
     try:
         with pytest.raises(KeyboardInterrupt):
-            range_test(model, x, y, min_lr=1e-9, max_lr=1e-8, steps=3_000_000, batch_size=2)
+            range_test(model, x, y, min_lr=1e-9, max_lr=1e-5, steps=3_000_000, batch_size=2)
     finally:
         stop.cancel()
     assert time.monotonic() - began < 20
@@ -317,6 +317,192 @@ def test_nan_stops_it_at_once():
         _ = result.suggestion
 
 
+@pytest.mark.slow
+def test_variables_left_out_of_weight_decay_stay_out():
+    x, y = toy_data()
+
+    def decayed():
+        model = toy_model(keras.optimizers.AdamW(1e-3, weight_decay=5.0))
+        model.optimizer.exclude_from_weight_decay(var_names=["bias"])
+        return model
+
+    model = decayed()
+    for layer in model.layers:
+        layer.bias.assign(layer.bias + 1)
+    result = range_test(model, x, y, min_lr=1e-3, max_lr=0.1, steps=30, stop_factor=1e3)
+    np.testing.assert_allclose(result.losses, by_hand(model, x, y, result), rtol=1e-3)
+
+
+@pytest.mark.slow
+def test_layers_frozen_after_training_stay_and_the_others_keep_their_own_slots():
+    x, y = toy_data()
+    model = toy_model(keras.optimizers.Adam(1e-2), LAYERS.Dense(16), LAYERS.Dense(16))
+    model.fit(x, y, epochs=1, verbose=0)
+    model.layers[1].trainable = False
+    before = everything_of(model)
+    result = range_test(model, x, y, min_lr=1e-3, max_lr=0.1, steps=30)
+    assert_same(before, everything_of(model))
+    np.testing.assert_allclose(result.losses, by_hand(model, x, y, result), rtol=1e-3)
+
+    model = toy_model(compiled=False)
+    model.layers[0].trainable = False
+    model.compile("adam", "mse")
+    model.fit(x, np.eye(3)[y], epochs=1, verbose=0)
+    model.layers[0].trainable = True
+    with pytest.raises(ValueError, match="compile the model again"):
+        range_test(model, x, np.eye(3)[y])
+
+
+@pytest.mark.slow
+def test_several_outputs_and_their_metrics():
+    x, y = toy_data()
+    inputs = keras.Input((8,))
+    outputs = {"a": LAYERS.Dense(3)(inputs), "b": LAYERS.Dense(1)(inputs)}
+    model = keras.Model(inputs, outputs)
+    loss = {"a": keras.losses.SparseCategoricalCrossentropy(from_logits=True), "b": "mse"}
+    model.compile("adam", loss, loss_weights={"a": 1.0, "b": 0.5}, metrics={"a": ["accuracy"]})
+    targets = {"a": y, "b": x[:, :1]}
+    result = range_test(model, x, targets, steps=20)
+    assert np.isfinite(result.losses).all()
+    assert all((np.array(v) == 0).all() for v in model.metrics_variables)
+    model.fit(x, targets, epochs=1, verbose=0)
+    before = everything_of(model)
+    range_test(model, x, targets, steps=20)
+    assert_same(before, everything_of(model))
+
+
+@pytest.mark.slow
+def test_sixteen_bits_with_a_scaled_loss():
+    x, y = toy_data()
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        model = toy_model(keras.optimizers.SGD(0.1))
+        assert hasattr(model.optimizer, "inner_optimizer")
+        before = everything_of(model)
+        result = range_test(model, x, y, min_lr=1e-3, max_lr=0.1, steps=20)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert_same(before, everything_of(model))
+    assert result.losses[-1] < result.losses[0]
+
+
+@pytest.mark.slow
+def test_models_with_a_loss_or_a_call_of_their_own():
+    class Own(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.dense = LAYERS.Dense(3)
+
+        def call(self, inputs, training):
+            return self.dense(inputs) + (1.0 if training else 0.0)
+
+        def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None):
+            return keras.ops.mean((y_pred - y) ** 2)
+
+    x, y = toy_data()
+    model = Own()
+    model.compile("sgd")
+    result = range_test(model, x, np.eye(3, dtype="float32")[y], steps=10, batch_size=256)
+    targets = np.eye(3)[y]
+    expected = ((model(x, training=True).numpy() - targets) ** 2).mean()
+    assert result.losses[0] == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.slow
+def test_a_class_that_the_loss_ignores_is_no_mistake():
+    x, y = toy_data()
+    y[:10] = -1
+    model = toy_model(compiled=False)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=-1)
+    model.compile("sgd", loss)
+    assert len(range_test(model, x, y, steps=10).losses) == 10
+    with pytest.raises(ValueError, match="labels from 0 to 2"):
+        range_test(model, x, np.where(y < 0, y, y + 1), steps=10)
+
+
+@pytest.mark.slow
+def test_an_optimizer_that_cannot_be_made_anew_is_named():
+    class Own(keras.optimizers.SGD):
+        def __init__(self, needed):
+            super().__init__(needed)
+
+    x, y = toy_data()
+    with pytest.raises(ValueError, match="Own cannot be made anew"):
+        range_test(toy_model(Own(0.1)), x, y)
+
+
+@pytest.mark.slow
+def test_chunks_are_at_most_128_steps_and_fit_their_memory(monkeypatch):
+    x, y = toy_data()
+    lengths = []
+    original = range_finder._sweep
+
+    def watched(*arguments):
+        sweep = original(*arguments)
+
+        def counted(batches, rates):
+            lengths.append(len(rates))
+            return sweep(batches, rates)
+
+        return counted
+
+    monkeypatch.setattr(range_finder, "_sweep", watched)
+    monkeypatch.setattr(range_finder, "CHUNK_SECONDS", 100.0)
+    range_test(toy_model(), x, y, max_lr=1e-3, steps=300)
+    assert sum(lengths) == 300
+    assert max(lengths) == 128
+    lengths.clear()
+    bytes_of_a_step = 32 * (8 * 4 + 4)
+    monkeypatch.setattr(range_finder, "CHUNK_BYTES", 5 * bytes_of_a_step)
+    range_test(toy_model(), x, y, max_lr=1e-3, steps=50)
+    assert max(lengths) == 5
+
+
+@pytest.mark.slow
+def test_a_trained_network_does_not_end_the_test_by_one_hard_batch():
+    x, y = toy_data(2000)
+    model = toy_model(keras.optimizers.Adam(1e-2))
+    model.fit(x, y, epochs=30, verbose=0)
+    assert model.evaluate(x, y, verbose=0) < 0.2
+    for seed in range(4):
+        result = range_test(model, x, y, min_lr=1e-8, max_lr=1e-7, steps=200, seed=seed)
+        assert len(result.losses) == 200
+
+
+@pytest.mark.slow
+def test_a_second_ctrl_c_waits_until_all_is_restored():
+    model = toy_model()
+    before = everything_of(model)
+
+    class Impatient:
+        """A variable whose first assignment is interrupted."""
+
+        def __init__(self, variable):
+            self.variable, self.calls = variable, 0
+
+        def numpy(self):
+            return self.variable.numpy()
+
+        def assign(self, value):
+            self.calls += 1
+            if self.calls == 1:
+                raise KeyboardInterrupt
+            self.variable.assign(value)
+
+    class Stub:
+        compiled, optimizer, metrics_variables = False, None, ()
+        variables = tuple(Impatient(v) if i == 1 else v for i, v in enumerate(model.variables))
+
+    def change():
+        with restored(Stub()):
+            for variable in model.variables:
+                variable.assign(variable + 1)
+
+    with pytest.raises(KeyboardInterrupt):
+        change()
+    assert_same(before, everything_of(model))
+
+
 # --- the curve
 
 
@@ -345,6 +531,35 @@ def test_divergence_by_hand():
     assert steps_until_divergence([], 0.0, 4.0) is None
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_noise_alone_never_ends_a_test(seed):
+    rng = np.random.default_rng(seed)
+    for losses in (
+        rng.chisquare(1, 1000),
+        rng.lognormal(sigma=1, size=1000),
+        rng.normal(size=1000),
+    ):
+        assert steps_until_divergence(losses, 0.98, 4.0) is None
+
+
+def test_before_the_first_full_window_only_what_is_not_finite_ends_it():
+    losses = np.full(100, 1.0)
+    losses[20] = 90.0
+    assert steps_until_divergence(losses, 0.98, 4.0) is None
+    losses[20] = np.inf
+    assert steps_until_divergence(losses, 0.98, 4.0) == 20
+    rising = np.append(np.full(60, 1.0), np.full(100, 10.0))
+    end = steps_until_divergence(rising, 0.98, 4.0)
+    assert smooth(rising, 0.98)[end] > 4 >= smooth(rising, 0.98)[end - 1]
+
+
+def test_a_loss_near_zero_is_measured_by_its_noise():
+    rng = np.random.default_rng(0)
+    losses = 1e-6 + 0.1 * rng.normal(size=500)
+    assert steps_until_divergence(losses, 0.98, 4.0) is None
+    assert steps_until_divergence(np.append(losses, np.full(99, 5.0)), 0.98, 4.0) < 520
+
+
 def curve(rates, shape, noise=0.02, seed=0, **more):
     rng = np.random.default_rng(seed)
     return RangeTest(rates, shape + noise * rng.normal(size=len(rates)), 0.9, **more)
@@ -371,6 +586,26 @@ def test_the_rules_on_a_curve_that_is_known():
     assert ended.candidates["half of the last stable rate"] == RATES[898] / 2
 
 
+def test_the_middle_of_the_floor_is_that_of_all_its_steps():
+    losses = np.full(1000, 3.0)
+    losses[400:700] = 1.08  # within a twentieth of the fall of 2
+    losses[680] = 1.0  # the very lowest lies at one end
+    losses[700:] = 1.2  # not on the floor, nor a climb for long
+    losses[990:] = 9.0
+    result = RangeTest(RATES, losses, 0.0)
+    assert result.problem is None
+    assert result.candidates["middle of the floor"] == RATES[round(np.mean(range(400, 700)))]
+    assert result.candidates["half of the turning point"] == RATES[680] / 2
+    losses[400:680] = losses[681:700] = 1.11  # beyond a twentieth
+    assert RangeTest(RATES, losses, 0.0).candidates["middle of the floor"] == RATES[680]
+
+
+def test_the_steepest_descent_does_not_count_the_first_two_windows():
+    losses = np.append(np.linspace(9, 3, 15), np.linspace(3, 1, 600))
+    losses = np.append(losses, np.linspace(1, 5, 385))
+    assert RangeTest(RATES, losses, 0.9).candidates["steepest descent"] >= RATES[20]
+
+
 @pytest.mark.parametrize("seed", range(10))
 @pytest.mark.parametrize(
     ("result", "words"),
@@ -386,6 +621,10 @@ def test_the_rules_on_a_curve_that_is_known():
         (lambda s: RangeTest(RATES, np.full(1000, np.nan), 0.9), "not finite"),
         (lambda s: RangeTest(RATES[:1], [np.nan], 0.9, RATES[0]), "not finite"),
         (lambda s: RangeTest(RATES[:3], [2.0, np.nan, 1.0], 0.9), "not finite"),
+        (
+            lambda s: RangeTest(RATES[:16], [*np.linspace(3, 1, 15), 99.0], 0.9, RATES[15]),
+            "in the first 15 steps: lower min_lr",
+        ),
         (
             lambda s: RangeTest(RATES[:5], [2.0, 1.5, 1.0, 3.0, 99.0], 0.9, RATES[4]),
             "in the first 4 steps: lower min_lr",
@@ -427,6 +666,10 @@ def test_the_plot_marks_every_candidate_and_keeps_the_end_from_squeezing_the_res
         ({"min_lr": 1.0, "max_lr": 1.0}, "min_lr < max_lr"),
         ({"max_lr": np.inf}, "min_lr < max_lr"),
         ({"min_lr": np.nan}, "min_lr < max_lr"),
+        ({"max_lr": 1e39}, "min_lr < max_lr"),
+        ({"min_lr": "1e-3"}, "must be numbers"),
+        ({"min_lr": 0.1, "max_lr": 0.100001, "steps": 1000}, "told apart"),
+        ({"min_lr": 1e-46}, "told apart"),
         ({"steps": 9}, "steps"),
         ({"steps": 20.5}, "steps"),
         ({"batch_size": 0}, "batch_size"),
