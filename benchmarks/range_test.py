@@ -12,10 +12,13 @@ by hand         SGD and the loss written out in one XLA-compiled loop: what can 
                 generality
 range_test      ours
 
-"whole" is the time of a first call, compiling included; "steps" is without compiling: for the
-Keras callbacks the time of a second `fit`, for the loops the difference to a call of few steps.
-Contenders take turns; the median over the rounds counts, the spread is printed. Then the
-callback and range_test on other networks, as they are used: whole calls.
+"whole" is the time of a call on a new model, compiling included (range_test and the loop by hand
+compile anew in every call; before it there is one of few steps); "steps" is without compiling:
+for the Keras callbacks the time of a second `fit`, for the loops the difference to the call of
+few steps. All Keras models are compiled with the metric accuracy, as in the source material; a
+range test does not compute it. Contenders take turns, but for torch-lr-finder, which follows in
+its own process and whose first round is left out. The median over the rounds counts, the spread
+is printed. Then the callback and range_test on other networks: whole calls.
 """
 
 from __future__ import annotations

@@ -90,13 +90,14 @@ def steps_until_divergence(
 ) -> int | None:
     """Return the first step at which a range test has diverged, or None.
 
-    loss_t is not finite, or
-    smoothed_t > best_t + max((stop_factor - 1) |best_t|, 5 noise),  from the first full window on
+    loss_t is not finite; or loss_t and the two before it exceed
+    best_t + max((stop_factor - 1) |best_t|, 5 noise)
     best_t = the smallest smoothed loss from the first full window on to step t
 
-    For losses well above 0, that is stop_factor times the best smoothed loss. It is the smoothed
-    loss that counts, so that one hard batch does not end a test. The noise is that of the
-    smoothed loss, as estimated from the differences of neighbours in the first window.
+    For losses well above 0 and their noise, the limit is stop_factor times the best smoothed
+    loss. It takes three in a row, so that one hard batch does not end a test (as many as the
+    window has, if that is fewer). The noise is the standard deviation of a loss in the first
+    window, from the differences of neighbours.
 
     Args:
         losses: (n,) losses, one a step.
@@ -116,11 +117,11 @@ def steps_until_divergence(
     smoothed, window = smooth(values, smoothing), _window(smoothing)
     diverged = ~np.isfinite(values)
     if len(values) >= window and np.isfinite(values[:window]).all():
-        late = smoothed[window - 1 :]
-        best = np.fmin.accumulate(late)
-        noise = _noise(values[:window]) / math.sqrt(window)
-        limit = best + np.maximum((stop_factor - 1) * np.abs(best), 5 * noise)
-        diverged[window - 1 :] |= late > limit
+        best = np.fmin.accumulate(smoothed[window - 1 :])
+        limit = best + np.maximum((stop_factor - 1) * np.abs(best), 5 * _noise(values[:window]))
+        above = np.concatenate([np.zeros(window - 1, bool), values[window - 1 :] > limit])
+        in_a_row = min(3, window)
+        diverged |= np.convolve(above, np.ones(in_a_row))[: len(above)] == in_a_row
     return int(np.argmax(diverged)) if diverged.any() else None
 
 
@@ -586,10 +587,10 @@ def range_test(
     rate_t = min_lr (max_lr / min_lr)^(t / (steps - 1)),  t = 0, ..., steps - 1
 
     The model trains with its own loss and a copy of its own optimizer in its present state.
-    The loss of each batch is recorded. The test ends early when a loss is not finite or the
-    smoothed one exceeds stop_factor times its best (see `steps_until_divergence`). Afterwards
-    the model is exactly as before, also after an error or Ctrl-C: weights, optimizer, batch-norm
-    statistics, seed generators (see `restored`).
+    The loss of each batch is recorded. The test ends early when a loss is not finite, or
+    three in a row exceed stop_factor times the best smoothed one (`steps_until_divergence`).
+    Afterwards the model is exactly as before, also after an error or Ctrl-C: weights, optimizer,
+    batch-norm statistics, seed generators (see `restored`).
     (A model that was never built is built, as `fit` would.)
 
     Args:
