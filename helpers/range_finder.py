@@ -420,6 +420,9 @@ def restored(model: keras.Model) -> Iterator[None]:
     Args:
         model: a built Keras model; its optimizer too, if it has trained before.
 
+    Raises:
+        KeyboardInterrupt: Ctrl-C came while the state was put back; all of it is back.
+
     Example:
         >>> from helpers.models import mlp
         >>> model = mlp(input_shape=(2,))
