@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from helpers.data import FashionMNIST, load_fashion_mnist
 from helpers.experiments import Experiment
 from helpers.gradients import update_ratios
 from helpers.models import initialise, mlp, with_logits
+from helpers.practice import compiled_mlp, shuffled_batches, stopping
 from helpers.range_finder import RULES, range_test
 
 if TYPE_CHECKING:
@@ -700,6 +702,154 @@ def read_range_test(data: FashionMNIST, seed: int, *, setting: str) -> dict[str,
     }
 
 
+RECIPES: dict[str, dict[str, Any]] = {
+    "rate 0.2, one order": {"rate": 0.2, "order": "the same"},
+    "rate 0.2": {"rate": 0.2},
+    "rate 0.08": {},
+    "accuracy watched": {"monitor": "val_accuracy"},
+    "rate lowered": {"monitor": "val_accuracy", "lower_after": 3},
+    "clipped as well": {"monitor": "val_accuracy", "lower_after": 3, "clip": 1.0},
+}
+"""What `train_by_recipe` changes, practice by practice, beginning with a well-known tutorial's."""
+
+
+def train_by_recipe(data: FashionMNIST, seed: int, *, recipe: str) -> dict[str, Any]:
+    """Train the MLP by a named recipe for up to a hundred epochs, and open the test set.
+
+    Args:
+        data: Fashion-MNIST.
+        seed: seed of the initial weights and of the orders of the examples.
+        recipe: one of `RECIPES`. Unless it says otherwise: rate 0.08, another order in each
+            epoch, the validation loss watched, no rate lowered, no gradient clipped.
+
+    Returns:
+        epochs, how many were trained; kept_epoch, the best of them, counted from 1, whose weights
+        are kept; their valid_loss, valid_accuracy and test_accuracy.
+
+    Raises:
+        ValueError: another name.
+
+    Example:
+        >>> from helpers.data import few
+        >>> data = few(load_fashion_mnist(), 64)
+        >>> results = train_by_recipe(data, 0, recipe="rate lowered")
+        >>> results["kept_epoch"] <= results["epochs"]
+        True
+    """
+    if recipe not in RECIPES:
+        raise ValueError(f"recipe is one of {list(RECIPES)}, found {recipe!r}")
+    settings = {"rate": 0.08, "order": "new", "monitor": "val_loss", **RECIPES[recipe]}
+    callbacks = stopping(settings["monitor"], lower_after=settings.get("lower_after"))
+    model, history = _fit_in_order(
+        data,
+        seed,
+        order=settings["order"],
+        learning_rate=settings["rate"],
+        clip=settings.get("clip"),
+        callbacks=callbacks,
+    )
+    watched = history[settings["monitor"]]
+    best = min(watched) if settings["monitor"] == "val_loss" else max(watched)
+    kept = watched.index(best)
+    test = model.evaluate(data.x_test, data.y_test, batch_size=500, verbose=0)
+    return {
+        "epochs": len(watched),
+        "kept_epoch": kept + 1,
+        "valid_loss": history["val_loss"][kept],
+        "valid_accuracy": history["val_accuracy"][kept],
+        "test_accuracy": test[1],
+    }
+
+
+def _fit_in_order(
+    data: FashionMNIST,
+    seed: int,
+    *,
+    order: str,
+    learning_rate: float,
+    epochs: int = 100,
+    clip: float | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+) -> tuple[keras.Model, dict[str, list[float]]]:
+    """Train the MLP with "the same" or a "new" order of the examples in each epoch."""
+    import keras
+
+    if order not in {"the same", "new"}:
+        raise ValueError(f"order is 'the same' or 'new', found {order!r}")
+    keras.utils.set_random_seed(seed)
+    model = compiled_mlp(learning_rate, clip=clip)
+    x, y = data.x_train, data.y_train
+    examples = {"x": x, "y": y, "batch_size": 32}
+    if order == "new":
+        examples = {"x": shuffled_batches(x, y, seed=seed)}
+    history = model.fit(
+        **examples,
+        epochs=epochs,
+        validation_data=(data.x_valid, data.y_valid),
+        callbacks=callbacks or [keras.callbacks.TerminateOnNaN()],
+        shuffle=order == "the same",
+        verbose=0,
+    )
+    return model, history.history
+
+
+def train_in_order(data: FashionMNIST, seed: int, *, order: str, epochs: int) -> dict[str, Any]:
+    """Train the MLP at rate 0.08, in batches of 32, with or without a new order in each epoch.
+
+    Args:
+        data: Fashion-MNIST.
+        seed: seed of the initial weights and of the orders of the examples.
+        order: "the same" in each epoch, as Keras's `fit` has it when a seed is set, or "new".
+        epochs: passes over the training data.
+
+    Returns:
+        loss, accuracy (means over the batches of each epoch), valid_loss, valid_accuracy (at its
+        end), one entry an epoch.
+
+    Raises:
+        ValueError: another order.
+
+    Example:
+        >>> from helpers.data import few
+        >>> data = few(load_fashion_mnist(), 64)
+        >>> len(train_in_order(data, 0, order="new", epochs=2)["valid_loss"])
+        2
+    """
+    _, curves = _fit_in_order(data, seed, order=order, learning_rate=0.08, epochs=epochs)
+    return {
+        "loss": curves["loss"],
+        "accuracy": curves["accuracy"],
+        "valid_loss": curves["val_loss"],
+        "valid_accuracy": curves["val_accuracy"],
+    }
+
+
+def train_clipped(
+    data: FashionMNIST, seed: int, *, clip: float | None, learning_rate: float
+) -> dict[str, Any]:
+    """Train the MLP for three epochs with the gradient's norm limited.
+
+    Args:
+        data: Fashion-MNIST.
+        seed: seed of the initial weights and of the orders of the examples.
+        clip: the largest norm; None for no limit.
+        learning_rate: the rate, greater than 0.
+
+    Returns:
+        valid_loss and valid_accuracy after three epochs, None if the loss became NaN.
+
+    Example:
+        >>> from helpers.data import few
+        >>> data = few(load_fashion_mnist(), 64)
+        >>> list(train_clipped(data, 0, clip=1.0, learning_rate=0.1))
+        ['valid_loss', 'valid_accuracy']
+    """
+    model, _ = _fit_in_order(
+        data, seed, order="new", learning_rate=learning_rate, epochs=3, clip=clip
+    )
+    return _after_last_epoch(model.history)
+
+
 def _one_two_five(low: int, high: int) -> list[float]:
     """1, 2 and 5 times each power of ten from 10^low, up to 10^high."""
     steps = [float(f"{digit}e{power}") for power in range(low, high) for digit in (1, 2, 5)]
@@ -872,6 +1022,53 @@ RANGE_TESTS = Experiment(
     load=load_fashion_mnist,
 )
 
+PRACTICE = Experiment(
+    name="practice",
+    question="What does each practice contribute to the MLP's accuracy?",
+    train=train_by_recipe,
+    grid={"recipe": list(RECIPES)},
+    seeds=range(5),
+    tolerance={
+        "epochs": 40,
+        "kept_epoch": 40,
+        "valid_loss": 0.05,
+        "valid_accuracy": 0.01,
+        "test_accuracy": 0.01,
+    },
+    load=load_fashion_mnist,
+)
+
+ORDERS = Experiment(
+    name="orders",
+    question="What does a new order of the examples in each epoch change?",
+    train=train_in_order,
+    grid={"order": ["the same", "new"], "epochs": [10]},
+    seeds=range(5),
+    tolerance={"loss": 0.05, "accuracy": 0.02, "valid_loss": 0.1, "valid_accuracy": 0.04},
+    load=load_fashion_mnist,
+)
+
+HUNDRED_EPOCHS = Experiment(
+    name="hundred-epochs",
+    question="What happens to the MLP if nothing stops it for a hundred epochs?",
+    train=train_in_order,
+    grid={"order": ["new"], "epochs": [100]},
+    seeds=range(5),
+    tolerance={"loss": 0.05, "accuracy": 0.03, "valid_loss": 0.3, "valid_accuracy": 0.04},
+    load=load_fashion_mnist,
+)
+
+CLIPPING = Experiment(
+    name="clipping",
+    question="Which rates does the MLP bear when the gradient's norm is limited?",
+    train=train_clipped,
+    grid={"clip": [None, 1.0, 0.1], "learning_rate": [0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0]},
+    seeds=range(5),
+    tolerance={"valid_loss": 0.5, "valid_accuracy": 0.2},
+    load=load_fashion_mnist,
+    diverged_beyond=5.0,
+)
+
 SWEEPS = {
     experiment.name: experiment
     for experiment in (
@@ -887,6 +1084,10 @@ SWEEPS = {
         GAINS,
         *RANGE_TRUTH,
         RANGE_TESTS,
+        PRACTICE,
+        ORDERS,
+        HUNDRED_EPOCHS,
+        CLIPPING,
     )
 }
 
