@@ -2,8 +2,10 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import tempfile
 
 import pytest
 
@@ -80,8 +82,11 @@ def fresh_python(tmp_path_factory):
 
 
 @pytest.mark.parametrize("chapter", notebooks.chapters(), ids=lambda path: path.stem)
-def test_a_chapter_runs_with_nothing_but_its_file(chapter, release, fresh_python, tmp_path):
+def test_a_chapter_runs_with_nothing_but_its_file(
+    chapter, release, fresh_python, tmp_path, monkeypatch
+):
     import nbformat
+    from tensorboard import manager
 
     notebook = nbformat.read(chapter, 4)
     for cell in notebook.cells:
@@ -95,11 +100,17 @@ def test_a_chapter_runs_with_nothing_but_its_file(chapter, release, fresh_python
     }
     environment["BOOK_REPOSITORY"] = f"file://{release}"
     environment["JUPYTER_PATH"] = ""
+    environment["TMPDIR"] = str(tmp_path)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # where servers are registered
     run(fresh_python, "-m", "pip", "uninstall", "--quiet", "--yes", BOOK)  # of an earlier chapter
     listing = [fresh_python, "-m", "pip", "freeze"]
     before = run(*listing)
     assert BOOK not in before
     out = run(fresh_python, "-c", RUN, "only.ipynb", cwd=tmp_path, env=environment)
+    servers = manager.get_all()
+    for server in servers:
+        os.kill(server.pid, signal.SIGTERM)
+    assert bool(servers) == ("notebook.start(" in chapter.read_text()), servers
     assert int(out.split("claims: ")[1]) >= 3
     after = set(run(*listing).splitlines())
     assert set(before.splitlines()) <= after, "the first cell changed what was installed"
