@@ -40,6 +40,12 @@ def test_every_epoch_has_all_examples_in_another_order():
     assert first != second != third != first
 
 
+def test_an_example_may_come_to_any_place():
+    numbers = np.arange(1000)
+    order = np.array(orders(practice.shuffled_batches(numbers, numbers, seed=1), epochs=1)[0])
+    assert abs(np.corrcoef(order, numbers)[0, 1]) < 0.15
+
+
 def test_labels_stay_with_their_inputs_and_the_seed_decides_on_the_orders():
     numbers = np.arange(100)
     batches = practice.shuffled_batches(numbers, 2 * numbers, batch_size=30, seed=1)

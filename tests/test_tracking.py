@@ -138,6 +138,40 @@ def test_a_training_that_breaks_leaves_a_model_that_can_be_trained_and_logged(ke
     assert "apply" not in vars(model.optimizer)
 
 
+def test_after_a_break_only_the_new_log_records(keras):
+    class Break(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            raise KeyboardInterrupt
+
+    model, old, new = small(keras, keras.optimizers.SGD(0.5)), step_log(), step_log()
+    with pytest.raises(KeyboardInterrupt):
+        fit(model, old, Break())
+    before = old.rows.numpy()
+    fit(model, new)
+    np.testing.assert_array_equal(old.rows.numpy(), before)
+
+
+def test_a_model_that_was_trained_without_a_log_can_be_logged(keras):
+    model, log = small(keras, keras.optimizers.SGD(0.5)), step_log()
+    fit(model)
+    fit(model, log, epochs=1)
+    assert log.steps.tolist() == [10, 11, 12, 13, 14]
+    assert (log.learning_rates == 0.5).all()
+    assert (log.gradient_norms > 0).all()
+
+
+def test_an_epoch_that_ends_early_reports_its_own_steps_only(keras):
+    class Stop(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            self.model.stop_training = self.model.optimizer.iterations.numpy() in {7, 9}
+
+    model, first, second = small(keras, keras.optimizers.SGD(0.5)), step_log(), step_log()
+    fit(model, first, Stop())
+    fit(model, second, Stop())
+    assert first.steps.tolist() == [0, 1, 2, 3, 4, 5, 6]
+    assert second.steps.tolist() == [7, 8]
+
+
 def test_an_unknown_number_of_steps_is_refused_with_the_cure(keras):
     import tensorflow as tf
 
@@ -193,6 +227,13 @@ def test_files_of_two_processes_become_one_curve_in_the_order_of_the_steps(tmp_p
     steps, values = read_scalars(tmp_path)["."]["loss"]
     assert steps.tolist() == [0, 1, 2, 3]
     assert values.tolist() == [0.0, 1.0, 2.0, 3.0]
+
+
+def test_no_step_of_a_long_curve_is_left_out(tmp_path):
+    write_scalars(tmp_path, np.arange(3000), {"loss": np.arange(3000.0)})
+    steps, values = read_scalars(tmp_path)["."]["loss"]
+    np.testing.assert_array_equal(steps, np.arange(3000))
+    np.testing.assert_array_equal(values, np.arange(3000.0))
 
 
 def test_a_curve_without_a_value_for_each_step_is_refused_and_nothing_is_written(tmp_path):
