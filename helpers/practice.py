@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import csv
+import shutil
+import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     import keras
     import tensorflow as tf
 
-__all__ = ["best_in_log", "compiled_mlp", "shuffled_batches", "stopping", "train"]
+__all__ = ["best_network", "compiled_mlp", "shuffled_batches", "stopping", "train"]
 
 
 def shuffled_batches(
@@ -114,22 +115,37 @@ def stopping(
     callbacks: list[keras.callbacks.Callback] = [keras.callbacks.TerminateOnNaN()]
     if lower_after is not None:
         callbacks.append(
-            keras.callbacks.ReduceLROnPlateau(monitor="val_loss", factor=0.1, patience=lower_after)
+            keras.callbacks.ReduceLROnPlateau(
+                monitor="val_loss",
+                factor=0.1,
+                patience=lower_after,
+            )
         )
     callbacks.append(
-        keras.callbacks.EarlyStopping(monitor=monitor, patience=patience, restore_best_weights=True)
+        keras.callbacks.EarlyStopping(
+            monitor=monitor,
+            patience=patience,
+            restore_best_weights=True,
+        )
     )
     return callbacks
 
 
 def train(
-    folder: str | Path, data: FashionMNIST, *, seed: int, learning_rate: float, epochs: int = 100
+    folder: str | Path,
+    data: FashionMNIST,
+    *,
+    seed: int,
+    learning_rate: float,
+    epochs: int = 100,
+    patience: int = 20,
 ) -> keras.callbacks.History:
     """Train the MLP with all that a long run needs. After a kill, call it again: it goes on.
 
-    The folder then holds `best.keras`, the network with the best validation accuracy;
-    `log.csv`, a row an epoch; `run/`, TensorBoard's event files; and, for as long as the training
-    is not finished, `backup/`, from which it goes on.
+    The folder then holds `best-*.keras`, each a network that was the best so far (see
+    `best_network`); `log.csv`, a row an epoch (an epoch may have two, if it was killed at its
+    end); `run/`, TensorBoard's event files; and, for as long as the training is not finished,
+    `backup/`, from which it goes on.
 
     Args:
         folder: where to keep all this; it is made if it is missing.
@@ -137,75 +153,88 @@ def train(
         seed: seed of the initial weights and of the orders of the examples.
         learning_rate: the rate to begin with.
         epochs: the most epochs to train.
+        patience: epochs without a new best validation accuracy after which it ends.
 
     Returns:
         Keras's history of the epochs that this call trained.
+
+    Raises:
+        FileExistsError: the training in this folder is finished.
 
     Example:
         >>> import tempfile
         >>> from helpers.data import few, load_fashion_mnist
         >>> data = few(load_fashion_mnist(), 64)
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     history = train(folder, data, seed=0, learning_rate=0.1, epochs=2)
+        ...     history = train(folder, data, seed=0, learning_rate=0.1, epochs=1)
         ...     sorted(path.name for path in Path(folder).iterdir())
-        ['best.keras', 'log.csv', 'run']
+        ['best-001.keras', 'finished', 'log.csv', 'run']
     """
     import keras
 
     folder = Path(folder)
+    log, finished, backup = folder / "log.csv", folder / "finished", folder / "backup"
+    if finished.exists():
+        raise FileExistsError(f"the training in {folder} is finished: choose another folder")
     folder.mkdir(parents=True, exist_ok=True)
+    best, best_accuracy = best_network(folder), None
+    if best is not None:
+        best_accuracy = best.evaluate(data.x_valid, data.y_valid, verbose=0)[1]
+    done = len(log.read_text().splitlines()) if log.exists() else 0
+
     keras.utils.set_random_seed(seed)
     model = compiled_mlp(learning_rate)
-    log = folder / "log.csv"
-    return model.fit(
-        shuffled_batches(data.x_train, data.y_train, seed=seed),
+    history = model.fit(
+        # another seed after a kill, or the first orders would come again
+        shuffled_batches(data.x_train, data.y_train, seed=seed + done),
         validation_data=(data.x_valid, data.y_valid),
+        validation_batch_size=500,
         epochs=epochs,
         callbacks=[
-            *stopping("val_accuracy", lower_after=3),
+            *stopping("val_accuracy", patience=patience, lower_after=3),
             keras.callbacks.ModelCheckpoint(
-                folder / "best.keras",
+                folder / "best-{epoch:03d}.keras",
                 monitor="val_accuracy",
                 save_best_only=True,
-                initial_value_threshold=best_in_log(log, "val_accuracy"),
+                initial_value_threshold=best_accuracy,
             ),
             keras.callbacks.TensorBoard(folder / "run", write_graph=False),
             step_log(folder / "run" / "steps"),
-            keras.callbacks.BackupAndRestore(folder / "backup", double_checkpoint=True),
             keras.callbacks.CSVLogger(log, append=True),
+            keras.callbacks.BackupAndRestore(
+                backup, double_checkpoint=True, delete_checkpoint=False
+            ),
         ],
         shuffle=False,  # the dataset shuffles
         verbose=verbose(),
     )
+    finished.touch()
+    shutil.rmtree(backup)
+    return history
 
 
-def best_in_log(log: str | Path, name: str) -> float | None:
-    r"""Return the largest value of a column in the file of a `CSVLogger`.
+def best_network(folder: str | Path) -> keras.Model | None:
+    """Load the last complete network of a folder with files `best-*.keras`.
+
+    A process that is killed while it saves leaves half a file. Each network has a file of its
+    own, so the one before is still there.
 
     Args:
-        log: the file.
-        name: the column, such as "val_accuracy".
+        folder: where `train` keeps its files.
 
     Returns:
-        The largest value, or None if the file is missing or has no row yet.
-
-    Raises:
-        ValueError: there are rows, but no such column.
+        The network, or None if there is no complete file.
 
     Example:
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     log = Path(folder, "log.csv")
-        ...     _ = log.write_text("epoch,val_accuracy\n0,0.85\n1,0.87\n2,0.86\n")
-        ...     best_in_log(log, "val_accuracy")
-        0.87
+        ...     compiled_mlp(0.1).save(Path(folder, "best-001.keras"))
+        ...     _ = Path(folder, "best-002.keras").write_bytes(b"half a file")
+        ...     best_network(folder).count_params()
+        266610
     """
-    if not Path(log).is_file():
-        return None
-    with Path(log).open(newline="", encoding="utf-8") as file:
-        rows: list[dict[str, Any]] = list(csv.DictReader(file))
-    if not rows:
-        return None
-    if name not in rows[0]:
-        raise ValueError(f"no column {name!r} in {log}; it has {sorted(rows[0])}")
-    return max(float(row[name]) for row in rows)
+    import keras
+
+    files = sorted(Path(folder).glob("best-*.keras"))
+    complete = [file for file in files if zipfile.is_zipfile(file)]
+    return keras.models.load_model(complete[-1]) if complete else None
