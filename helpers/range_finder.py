@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from helpers.plots import DASHES, INK
 from helpers.reproducible import verbose
 
 if TYPE_CHECKING:
@@ -27,9 +28,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 __all__ = ["RULES", "RangeTest", "RangeTestError", "range_test", "restored", "smooth"]
-
-DASHES = (":", "-.", (0, (1, 3)), "--", "-")
-"""How the marks of the candidates differ, beside their labels."""
 
 CHUNK = 128
 """Most steps between two looks at the losses."""
@@ -225,10 +223,11 @@ class RangeTest:
         late = min(_lag(self.smoothing), len(self.smoothed) - 1)
         rates = self.learning_rates[: len(self.smoothed) - late]
         ax.plot(rates, self.smoothed[late:], ls="-", label="smoothed, its lag taken off")
-        for (name, rate), dash in zip(self.candidates.items(), DASHES, strict=False):
+        for (name, rate), dash in zip(self.candidates.items(), DASHES[1:], strict=False):
             bold = name == RECOMMENDED
+            line = {"lw": 2, "ls": "-"} if bold else {"lw": 1.2, "ls": dash}
             label = f"{name}: {rate:.2g}" + (" (recommended)" if bold else "")
-            ax.axvline(rate, color="#22262b", lw=2 if bold else 1.2, ls=dash, label=label)
+            ax.axvline(rate, color=INK, label=label, **line)
         if len(shown):
             low, high = shown.min(), max(shown[0], shown.max())
             margin = 0.1 * (high - low) or 0.1 * abs(high) or 1.0
