@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +14,7 @@ import numpy as np
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["read_scalars", "run_directory", "step_log", "write_scalars"]
+__all__ = ["read_scalars", "run_directory", "show_tensorboard", "step_log", "write_scalars"]
 
 
 def run_directory(root: str | Path) -> Path:
@@ -77,7 +79,7 @@ def step_log(log_dir: str | Path | None = None) -> keras.callbacks.Callback:
         >>> schedule = keras.optimizers.schedules.ExponentialDecay(1.0, 1, 0.5)
         >>> model.compile(keras.optimizers.SGD(schedule), "sparse_categorical_crossentropy")
         >>> log, x = step_log(), np.eye(2)
-        >>> _ = model.fit(x, [0, 1], batch_size=1, epochs=2, callbacks=[log], verbose=0)
+        >>> _ = model.fit(x, np.arange(2), batch_size=1, epochs=2, callbacks=[log], verbose=0)
         >>> log.learning_rates.tolist()
         [1.0, 0.5, 0.25, 0.125]
     """
@@ -209,3 +211,31 @@ def read_scalars(folder: str | Path) -> dict[str, dict[str, tuple[np.ndarray, np
     if not curves:
         raise FileNotFoundError(f"no scalars in event files below {folder}")
     return curves
+
+
+def show_tensorboard(folder: str | Path) -> None:
+    """Start TensorBoard for a directory of runs, and show it in the notebook.
+
+    It is the server that `%tensorboard` starts, and ends with the notebook's kernel. The program is
+    looked for beside Python first: a kernel's PATH often lacks the environment it runs in.
+
+    Args:
+        folder: the directory.
+
+    Raises:
+        FileNotFoundError: there is no such directory.
+
+    Example:
+        >>> show_tensorboard("no/such/directory")
+        Traceback (most recent call last):
+        FileNotFoundError: no directory no/such/directory
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"no directory {folder}")
+    from tensorboard import notebook
+
+    program = Path(sys.executable).with_name("tensorboard")
+    if program.exists():
+        os.environ.setdefault("TENSORBOARD_BINARY", str(program))
+    notebook.start(f'--logdir "{folder.as_posix()}"')

@@ -304,7 +304,10 @@ def test_the_real_tensorboard_serves_the_curves_and_shows_them(board):
         ("run/validation", "epoch_loss", history["val_loss"]),
         ("run/steps", "step_gradient_norm", log.gradient_norms),
     ):
-        rows = asked(address, "scalars", run=run, tag=tag)
+        rows = []
+        while len(rows) < len(expected) and time.monotonic() < deadline:
+            time.sleep(0.2)  # the server loads its files bit by bit
+            rows = asked(address, "scalars", run=run, tag=tag)
         assert [step for _, step, _ in rows] == list(range(len(expected)))
         np.testing.assert_allclose([value for *_, value in rows], expected, rtol=1e-5)
 
