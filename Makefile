@@ -24,7 +24,7 @@ serve: book ## build the website and serve it on http://localhost:8000
 	$(RUN) python -m http.server 8000 --bind 127.0.0.1 --directory _build/html
 
 test: setup data system ## set everything up and run all tests: helpers, every chapter, the site
-	$(RUN) pytest -n $(JOBS) --dist worksteal
+	$(RUN) pytest -n $(JOBS)
 
 test-fast: setup ## the tests that train nothing, in seconds
 	$(RUN) pytest -n $(JOBS) -m "not slow" tests

@@ -13,6 +13,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """Tell a chapter's kernel, which starts with its first cell, whose claims it makes."""
     if item.path.suffix == ".ipynb":
         os.environ["BOOK_CHAPTER"] = item.path.stem
+    elif isinstance(item, pytest.DoctestItem):  # no progress bars there, either
+        os.environ.setdefault("BOOK_CHAPTER", "example")
 
 
 @pytest.hookimpl(hookwrapper=True)

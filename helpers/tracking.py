@@ -85,6 +85,7 @@ def step_log(log_dir: str | Path | None = None) -> keras.callbacks.Callback:
     """
     import keras
     import tensorflow as tf
+    from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
     class StepLog(keras.callbacks.Callback):
         def __init__(self) -> None:
@@ -99,6 +100,7 @@ def step_log(log_dir: str | Path | None = None) -> keras.callbacks.Callback:
                 raise ValueError(
                     "the number of steps in an epoch is not known: give fit steps_per_epoch"
                 )
+            self.writer = None if log_dir is None else EventFileWriter(str(log_dir))
             optimizer = self.model.optimizer
             apply = type(optimizer).apply.__get__(optimizer)
             self.rows = rows = tf.Variable(tf.zeros((count, 2)), trainable=False)
@@ -124,11 +126,13 @@ def step_log(log_dir: str | Path | None = None) -> keras.callbacks.Callback:
             self.steps = np.append(self.steps, steps)
             self.learning_rates = np.append(self.learning_rates, rates)
             self.gradient_norms = np.append(self.gradient_norms, norms)
-            if log_dir is not None:
+            if self.writer is not None:
                 curves = {"step_learning_rate": rates, "step_gradient_norm": norms}
-                write_scalars(log_dir, steps, curves)
+                add_scalars(self.writer, steps, curves)
 
         def on_train_end(self, logs: Any = None) -> None:  # noqa: ARG002
+            if self.writer is not None:
+                self.writer.close()
             self.model.optimizer.__dict__.pop("apply", None)
             self.model.make_train_function(force=True)
 
@@ -155,8 +159,6 @@ def write_scalars(log_dir: str | Path, steps: np.ndarray, curves: Mapping[str, n
         ...     read_scalars(folder)["."]["loss"]
         (array([0, 1, 2]), array([2. , 1. , 0.5]))
     """
-    from tensorboard.compat.proto.event_pb2 import Event
-    from tensorboard.plugins.scalar.summary_v2 import scalar_pb
     from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
     for name, values in curves.items():
@@ -166,11 +168,39 @@ def write_scalars(log_dir: str | Path, steps: np.ndarray, curves: Mapping[str, n
                 f"and {np.shape(steps)}"
             )
     writer = EventFileWriter(str(log_dir))
+    add_scalars(writer, steps, curves)
+    writer.close()
+
+
+def add_scalars(writer: Any, steps: np.ndarray, curves: Mapping[str, np.ndarray]) -> None:
+    """Add curves to an open event file of TensorBoard (see `write_scalars`), and flush it.
+
+    One file for a whole training: TensorBoard reads the files of a directory in the order of
+    their names, and two that are opened in the same second may be in the wrong one.
+
+    Args:
+        writer: TensorBoard's `EventFileWriter`.
+        steps: (n,) integers.
+        curves: for each name, (n,) values.
+
+    Example:
+        >>> import tempfile
+        >>> from tensorboard.summary.writer.event_file_writer import EventFileWriter
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     writer = EventFileWriter(folder)
+        ...     add_scalars(writer, np.arange(2), {"loss": np.array([2.0, 1.0])})
+        ...     writer.close()
+        ...     read_scalars(folder)["."]["loss"][1].tolist()
+        [2.0, 1.0]
+    """
+    from tensorboard.compat.proto.event_pb2 import Event
+    from tensorboard.plugins.scalar.summary_v2 import scalar_pb
+
     for name, values in curves.items():
         for step, value in zip(steps, values, strict=True):
             summary = scalar_pb(name, value)
             writer.add_event(Event(wall_time=time.time(), step=int(step), summary=summary))
-    writer.close()
+    writer.flush()
 
 
 def read_scalars(folder: str | Path) -> dict[str, dict[str, tuple[np.ndarray, np.ndarray]]]:

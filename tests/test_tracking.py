@@ -198,6 +198,14 @@ def test_what_is_logged_can_be_read_back_for_every_step(keras, tmp_path):
         np.testing.assert_allclose(found, values, rtol=1e-6)
 
 
+def test_many_short_epochs_go_into_one_file_and_none_is_lost(keras, tmp_path):
+    log = step_log(tmp_path)
+    fit(small(keras, keras.optimizers.SGD(0.5)), log, epochs=12)
+    assert len(list(tmp_path.iterdir())) == 1
+    steps, _ = read_scalars(tmp_path)["."]["step_learning_rate"]
+    assert steps.tolist() == list(range(60))
+
+
 def test_the_curves_of_keras_own_callback_are_read(keras, tmp_path):
     board = keras.callbacks.TensorBoard(tmp_path / "run", write_graph=False)
     history = fit(small(keras, "sgd"), board, validation_data=(X, Y)).history
