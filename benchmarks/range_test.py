@@ -320,7 +320,7 @@ def report(found: dict[str, Any]) -> str:
 def main() -> None:
     """Measure, print and store."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.range_test")
-    parser.add_argument("--rounds", type=int, default=5, help="how often each is measured")
+    parser.add_argument("--rounds", type=int, default=10, help="how often each is measured")
     rounds = parser.parse_args().rounds
 
     from helpers import reproducible
