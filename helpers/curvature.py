@@ -124,15 +124,21 @@ def _power_iteration(
     )
 
 
-def hessian_product(model: keras.Model, x: npt.ArrayLike, y: npt.ArrayLike) -> Product:
+def hessian_product(
+    model: keras.Model, x: npt.ArrayLike, y: npt.ArrayLike, *, training: bool = False
+) -> Product:
     """Return the function v to H v, for the Hessian H of a compiled model's loss on given data.
 
     H v is the gradient of (gradient of the loss) . v, so it takes two passes back.
 
     Args:
-        model: a compiled Keras model; it is evaluated as at inference.
+        model: a compiled Keras model; nothing in it changes.
         x: inputs.
         y: labels.
+        training: whether batch norm takes the mean and variance of these data, as in training.
+            The product is then that of a copy of the model, with the weights of now. (The copy's
+            batch norms are `synchronized`. That changes no value here, but TensorFlow's second
+            derivative of the other way to the variance, `tf.nn.moments`, is wrong.)
 
     Returns:
         A function of vectors with one entry for each trainable parameter, in the order of
@@ -155,6 +161,8 @@ def hessian_product(model: keras.Model, x: npt.ArrayLike, y: npt.ArrayLike) -> P
     inputs, labels = tf.convert_to_tensor(x), tf.convert_to_tensor(y)
     if len(inputs) != len(labels) or len(inputs) == 0:
         raise ValueError(f"expected as many labels as inputs, found {len(labels)}, {len(inputs)}")
+    if training:
+        model = _synchronized(model)
     variables = [variable.value for variable in model.trainable_variables]
     shapes = [tuple(variable.shape) for variable in variables]
     ends = np.cumsum([int(np.prod(shape)) for shape in shapes])
@@ -163,7 +171,8 @@ def hessian_product(model: keras.Model, x: npt.ArrayLike, y: npt.ArrayLike) -> P
     def pieces(direction: list[tf.Tensor]) -> list[tf.Tensor]:
         with tf.GradientTape() as outer:
             with tf.GradientTape() as inner:
-                loss = model.compute_loss(x=inputs, y=labels, y_pred=model(inputs, training=False))
+                outputs = model(inputs, training=training)
+                loss = model.compute_loss(x=inputs, y=labels, y_pred=outputs)
             gradients = inner.gradient(loss, variables)
             slope = tf.add_n(
                 [tf.reduce_sum(g * d) for g, d in zip(gradients, direction, strict=True)]
@@ -181,6 +190,22 @@ def hessian_product(model: keras.Model, x: npt.ArrayLike, y: npt.ArrayLike) -> P
     return product
 
 
+def _synchronized(model: keras.Model) -> keras.Model:
+    """A copy of a model, with batch norms that have the right second derivatives."""
+    import keras
+
+    def copy(layer: keras.Layer) -> keras.Layer:
+        config = layer.get_config()
+        if isinstance(layer, keras.layers.BatchNormalization):
+            config["synchronized"] = True
+        return type(layer).from_config(config)
+
+    twin = keras.models.clone_model(model, clone_function=copy)
+    twin.set_weights(model.get_weights())
+    twin.compile(loss=model.loss)
+    return twin
+
+
 def largest_curvature(
     model: keras.Model,
     x: npt.ArrayLike,
@@ -189,6 +214,7 @@ def largest_curvature(
     rng: np.random.Generator,
     iterations: int = 1000,
     tolerance: float = 1e-3,
+    training: bool = False,
 ) -> Eigenpair:
     """Measure the largest eigenvalue of the Hessian of a model's loss on given data.
 
@@ -199,6 +225,7 @@ def largest_curvature(
         rng: gives the first vector.
         iterations: most products with the Hessian.
         tolerance: largest relative change of the eigenvalue in five iterations running.
+        training: whether the loss is that of training, see `hessian_product`.
 
     Returns:
         The eigenvalue, in units of loss per squared weight, with its eigenvector.
@@ -215,6 +242,6 @@ def largest_curvature(
         >>> round(largest_curvature(model, x, y, rng=np.random.default_rng(0)).value, 3)
         18.0
     """
-    product = hessian_product(model, x, y)
+    product = hessian_product(model, x, y, training=training)
     size = int(sum(np.prod(variable.shape) for variable in model.trainable_variables))
     return top_eigenpair(product, size, rng=rng, iterations=iterations, tolerance=tolerance)

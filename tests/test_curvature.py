@@ -91,3 +91,50 @@ def test_a_model_without_a_loss_and_unequal_data_are_refused(network):
         hessian_product(models.mlp((), input_shape=(3,), classes=3), x, y)
     with pytest.raises(ValueError, match="as many labels"):
         hessian_product(model, x, y[:-1])
+
+
+def test_in_training_batch_norm_uses_the_batch_and_keeps_its_averages(network):
+    import keras
+    import tensorflow as tf
+
+    _, x, y, _ = network
+    keras.utils.set_random_seed(3)
+    model = keras.Sequential(
+        [
+            keras.Input((3,)),
+            keras.layers.Dense(4, use_bias=False),
+            keras.layers.BatchNormalization(),
+            keras.layers.Dense(3, activation="softmax"),
+        ]
+    )
+    model.compile(loss="sparse_categorical_crossentropy")
+    kept = [w.copy() for w in model.get_weights()]
+    trainable = [v.value for v in model.trainable_variables]
+    vector = rng().normal(size=sum(int(tf.size(v)) for v in trainable))
+
+    def gradient(distance):
+        parts = np.split(distance * vector, np.cumsum([int(tf.size(v)) for v in trainable])[:-1])
+        for variable, part in zip(trainable, parts, strict=True):
+            variable.assign_add(tf.constant(part.reshape(variable.shape), variable.dtype))
+        with tf.GradientTape() as tape:
+            loss = model.compute_loss(x=x, y=y, y_pred=model(x, training=True))
+        gradients = tape.gradient(loss, trainable)
+        model.set_weights(kept)
+        return np.concatenate([g.numpy().ravel() for g in gradients]).astype(float)
+
+    expected = (gradient(0.002) - gradient(-0.002)) / 0.004
+    found = hessian_product(model, x, y, training=True)(vector)
+    np.testing.assert_allclose(found, expected, rtol=0.01, atol=2e-3)
+    assert not np.allclose(hessian_product(model, x, y)(vector), expected, rtol=0.1, atol=0.01)
+    pair = largest_curvature(model, x, y, rng=rng(), training=True)
+    product = hessian_product(model, x, y, training=True)
+    np.testing.assert_allclose(product(pair.vector), pair.value * pair.vector, atol=0.05)
+    for now, before in zip(model.get_weights(), kept, strict=True):
+        np.testing.assert_array_equal(now, before)
+
+
+def test_without_batch_norm_training_changes_nothing(network):
+    model, x, y, exact = network
+    vector = rng().normal(size=len(exact))
+    found = hessian_product(model, x, y, training=True)(vector)
+    np.testing.assert_allclose(found, exact @ vector, rtol=1e-4, atol=1e-6)
