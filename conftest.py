@@ -4,6 +4,7 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,6 +16,17 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         os.environ["BOOK_CHAPTER"] = item.path.stem
     elif isinstance(item, pytest.DoctestItem):  # no progress bars there, either
         os.environ.setdefault("BOOK_CHAPTER", "example")
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Keep the tests of a file on one worker (a chapter's cells share a kernel), but not tables."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class ByFileButTables(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return nodeid if "test_tables.py" in nodeid else super()._split_scope(nodeid)
+
+    return ByFileButTables(config, log)
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -224,6 +224,23 @@ def test_a_helper_that_changed_is_caught(small_book, module, old, new, caught):
     assert ("make execute CHAPTER=small" in check(small_book)) == caught
 
 
+@pytest.mark.parametrize(
+    ("use", "table"),
+    [
+        ("sweeps.VALLEY", "learning-rate-valley"),
+        ("sweeps.RANGE_TRUTH", "rates-adam-32"),
+        ("optimizer_sweeps.SENSITIVITY", "sensitivity-adam"),
+    ],
+)
+def test_a_stored_table_that_changed_is_caught(book_copy, use, table):
+    cells = ["", f"from helpers import optimizer_sweeps, sweeps\n{use}"]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(c) for c in cells])
+    before = notebooks.code_digest(notebook, book_copy)
+    assert notebooks.code_digest(notebook, book_copy) == before
+    replace_in(book_copy / "helpers" / "tables" / f"{table}.jsonl", '"seed": 0', '"seed": 9')
+    assert notebooks.code_digest(notebook, book_copy) != before
+
+
 def drop_output(cells, _):
     cells[1].outputs = []
 

@@ -4,11 +4,12 @@ import datetime as dt
 
 import pytest
 
-from helpers import reproducible, sweeps
+from helpers import optimizer_sweeps, reproducible, sweeps
 
 pytestmark = pytest.mark.slow
 
-ROWS = {"practice": 1, "hundred-epochs": 1}  # of the others two: these take minutes a row
+ROWS = {"practice": 1, "hundred-epochs": 1}  # of the others two: these take minutes a row,
+ROWS |= dict.fromkeys((e.name for e in optimizer_sweeps.SENSITIVITY.values()), 1)  # eight tables
 
 
 @pytest.mark.parametrize("name", list(sweeps.SWEEPS))

@@ -15,14 +15,15 @@ import os
 import re
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import yaml
 
-from helpers import BOOK, sweeps
+from helpers import BOOK
 from helpers.experiments import Experiment
 from helpers.source import definitions_used, digest, text_of
 from tools import ROOT
@@ -186,11 +187,20 @@ def code_digest(notebook: Notebook, root: Path = ROOT) -> str:
     for shown in sorted(_shown(code, package)):
         hashed.update(text_of(shown, package).encode())
     for module, name in sorted(used):
-        found = getattr(sweeps, name, None) if module == "sweeps" else None
-        if isinstance(found, Experiment):
-            table = package / "tables" / found.path.name
+        found = import_module(f"helpers.{module}") if module.endswith("sweeps") else None
+        for experiment in _experiments(getattr(found, name, None)):
+            table = package / "tables" / experiment.path.name
             hashed.update(table.read_bytes() if table.is_file() else b"missing")
     return hashed.hexdigest()[:16]
+
+
+def _experiments(value: Any) -> Iterator[Experiment]:
+    """The experiments in a value: itself, or those in its entries."""
+    if isinstance(value, Experiment):
+        yield value
+    elif isinstance(value, Mapping | tuple | list):
+        for entry in value.values() if isinstance(value, Mapping) else value:
+            yield from _experiments(entry)
 
 
 def _plain_python(code: str) -> str:
