@@ -8,7 +8,10 @@ left out) survive colour blindness.
 from __future__ import annotations
 
 import base64
+import hashlib
+import html
 import io
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     from helpers.surfaces import Surface
 
 __all__ = [
+    "animate_descents",
     "computation_graph",
     "confusion_matrix",
     "contours",
@@ -306,6 +310,109 @@ def descent_path(points: np.ndarray, *, label: str, ax: Axes, **line: Any) -> Ax
         raise ValueError(f"expected points (steps, 2), found shape {way.shape}")
     ax.plot(way[:, 0], way[:, 1], label=label, **{"marker": ".", "lw": 1.3, "ms": 5, **line})
     return ax
+
+
+def animate_descents(
+    ways: Mapping[str, np.ndarray],
+    surface: Surface,
+    *,
+    alt: str,
+    x: tuple[float, float] = (-2.0, 2.0),
+    y: tuple[float, float] = (-2.0, 2.0),
+    seconds: float = 8.0,
+) -> None:
+    """Show descents over one surface, with a moving dot for each: step by step, side by side.
+
+    It is one picture in the page (SVG), moved by its own style sheet: no script, no kernel. It
+    stands still, with all ways drawn to their ends, for people who prefer reduced motion, and for
+    everybody who ticks the box.
+
+    Args:
+        ways: names and ways (steps + 1, 2), all with as many steps; at most six.
+        surface: the surface below.
+        alt: what the picture shows, in one or more full sentences.
+        x: smallest and largest first coordinate.
+        y: smallest and largest second coordinate.
+        seconds: how long one round takes, greater than 0.
+
+    Raises:
+        ValueError: the ways differ in length, are too many, or leave the finite plane; alt is
+            too short; or seconds is not greater than 0.
+
+    Example:
+        >>> from helpers.surfaces import bowl
+        >>> animate_descents({}, bowl(), alt="Two descents, side by side, on a round bowl.")
+        Traceback (most recent call last):
+        ValueError: expected one to six ways of finite points, of one length, found {}
+    """
+    import matplotlib.pyplot as plt
+    from IPython.display import display
+
+    alt = " ".join(alt.split())
+    arrays = [np.asarray(way, float) for way in ways.values()]
+    fit = len({way.shape for way in arrays}) == 1 and 1 <= len(arrays) <= len(COLOURS)
+    if not fit or arrays[0].ndim != 2 or not all(np.isfinite(way).all() for way in arrays):
+        shapes = {name: np.shape(way) for name, way in ways.items()}
+        raise ValueError(
+            f"expected one to six ways of finite points, of one length, found {shapes}"
+        )
+    if len(alt) < 40:
+        raise ValueError(f"alt must say what the picture shows, in a sentence; found {alt!r}")
+    if not 0 < seconds < np.inf:
+        raise ValueError(f"seconds must be greater than 0, found {seconds!r}")
+    figure, ax = plt.subplots(figsize=(7.2, 4.4))
+    contours(surface, ax=ax, x=x, y=y)
+    for number, (name, way) in enumerate(zip(ways, arrays, strict=True), start=1):
+        descent_path(way, label=f"{number}  {name}", ax=ax, marker=None, lw=1.2)
+    ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    if surface.minimum is not None:
+        ax.plot(*surface.minimum, marker="*", ms=12, color=INK, ls="")
+    moving = _moving(figure, ax, arrays, alt, seconds)
+    plt.close(figure)
+    display({"text/html": moving, "text/plain": alt}, raw=True)
+
+
+def _moving(figure: Figure, ax: Axes, ways: Sequence[np.ndarray], alt: str, seconds: float) -> str:
+    """The figure as HTML: SVG with a numbered dot for each way, and the style that moves them."""
+    import matplotlib as mpl
+
+    drawn = io.StringIO()
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "descents"}):
+        figure.savefig(drawn, format="svg", metadata={"Date": None})
+    svg = drawn.getvalue()
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
+    svg = re.sub(r"\d+\.\d+", lambda number: f"{float(number.group()):.1f}", svg)
+    key = "d" + hashlib.sha256(svg.encode()).hexdigest()[:8]
+    svg = re.sub(r'( id="|url\(#|href="#)', rf"\g<1>{key}-", svg).replace("*{", f"#{key} *{{")
+    width, height = 72 * figure.get_size_inches()
+    opening = f'<svg viewBox="0 0 {width:.1f} {height:.1f}" role="img"'
+    opening += f' aria-label="{html.escape(alt)}" style="width:100%;height:auto">'
+    svg = opening + svg[svg.index(">") + 1 : svg.rindex("</svg>")]
+    rules, dots = [], []
+    for number, (way, colour) in enumerate(zip(ways, COLOURS, strict=False), start=1):
+        places = ax.transData.transform(way) * 72 / figure.dpi
+        places[:, 1] = height - places[:, 1]
+        moves = [f"transform:translate({px:.1f}px,{py:.1f}px)" for px, py in places]
+        times = np.linspace(0, 90, len(moves))  # in percent; the rest is a pause at the end
+        frames = "".join(f"{t:.1f}%{{{move}}}" for t, move in zip(times, moves, strict=True))
+        rules.append(f"@keyframes {key}-{number}{{{frames}100%{{{moves[-1]}}}}}")
+        dots.append(
+            f'<g class="dot" style="animation-name:{key}-{number};{moves[-1]}">'
+            f'<circle r="7" fill="{colour}"/><text y="3.5" text-anchor="middle" fill="#fff"'
+            f' style="font:bold 10px sans-serif">{number}</text></g>'
+        )
+    style = (
+        f"#{key}{{background:{PAPER};color:{INK};padding:0.3em;max-width:46em}}"
+        f"#{key} .dot{{animation:{seconds:g}s linear infinite}}"
+        f"#{key} input:checked~svg .dot{{animation-play-state:paused}}"
+        f"@media print,(prefers-reduced-motion:reduce){{#{key} .dot{{animation:none!important}}"
+        f"#{key} input,#{key} label{{display:none}}}}"
+    )
+    return (
+        f'<div id="{key}"><style>{style}{"".join(rules)}</style>'
+        f'<input type="checkbox" id="{key}-still"> <label for="{key}-still">hold still</label>'
+        f"{svg}{''.join(dots)}</svg></div>"
+    )
 
 
 def computation_graph(gradients: Mapping[Value, np.ndarray], *, ax: Axes) -> Axes:

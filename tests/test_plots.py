@@ -2,6 +2,7 @@
 
 import base64
 import io
+import re
 
 import IPython.display
 import matplotlib as mpl
@@ -232,3 +233,90 @@ def test_bad_input_is_refused(draw, message):
     _, ax = plt.subplots()
     with pytest.raises(ValueError, match=message):
         draw(ax)
+
+
+def animated(shown):
+    ways = {
+        "straight": np.array([[-1.0, 0.0], [0.0, 0.0], [1.0, 0.0]]),
+        "bent": np.array([[-1.0, 1.0], [0.5, 1.0], [1.0, -1.0]]),
+    }
+    plots.animate_descents(ways, surfaces.ravine(4), alt=ALT + ' With "quotes" & more.', seconds=2)
+    ((data, options),) = shown
+    assert options == {"raw": True}
+    return data["text/html"], data["text/plain"]
+
+
+def test_an_animation_is_one_picture_without_script_and_with_its_text(shown):
+    html, text = animated(shown)
+    assert text.startswith(ALT)
+    assert 'aria-label="A line that rises' in html
+    assert "&quot;quotes&quot; &amp; more." in html
+    assert html.count("<svg") == html.count("</svg>") == 1
+    assert "<script" not in html
+    assert "http" not in html.replace("http://www.w3.org/", "")
+    ids = re.findall(r' id="([^"]+)"', html)
+    assert len(ids) == len(set(ids))
+    key = ids[0]
+    assert all(name.startswith(key) for name in ids)  # two of them may stand on one page
+    assert set(re.findall(r"url\(#([^)]+)\)", html)) <= set(ids)
+    assert not re.search(r"(^|})\*", html)  # no rule for the rest of the page
+    assert len(html) < 150_000
+
+
+def test_an_animation_moves_a_numbered_dot_along_each_way(shown):
+    html, _ = animated(shown)
+    for number in (1, 2):
+        frames = re.search(rf"@keyframes \w+-{number}{{(.*?}})}}", html).group(1)
+        places = re.findall(r"([\d.]+)%{transform:translate\(([\d.]+)px,([\d.]+)px\)}", frames)
+        times, x, y = np.array(places, float).T
+        assert times.tolist() == [0, 45, 90, 100]
+        assert (np.diff(x) >= 0).all()
+        if number == 1:
+            assert np.ptp(y) == 0
+            assert x[1] == pytest.approx((x[0] + x[2]) / 2, abs=0.1)
+        else:
+            assert y[2] > y[1]  # down on the page
+            assert x[1] == pytest.approx(x[0] + 0.75 * (x[2] - x[0]), abs=0.1)
+
+
+@pytest.mark.slow
+def test_an_animation_plays_pauses_and_respects_reduced_motion(shown, chromium, tmp_path):
+    from playwright.sync_api import sync_playwright
+
+    html, _ = animated(shown)
+    page_file = tmp_path / "page.html"
+    page_file.write_text(f"<!doctype html><html lang=en><body>{html}</body></html>")
+    states = "document.getAnimations().map(a => a.playState)"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium)
+        page = browser.new_page()
+        page.goto(page_file.as_uri())
+        assert page.evaluate(states) == ["running"] * 2
+        before = page.locator(".dot").first.bounding_box()
+        page.wait_for_timeout(300)
+        assert page.locator(".dot").first.bounding_box() != before
+        page.get_by_label("hold still").check()
+        assert page.evaluate(states) == ["paused"] * 2
+        still = browser.new_page(reduced_motion="reduce")
+        still.goto(page_file.as_uri())
+        assert still.evaluate(states) == []
+        assert not still.get_by_label("hold still").is_visible()
+        browser.close()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"ways": {}}, "one to six ways"),
+        ({"ways": {"a": [[0, 0]], "b": [[0, 0], [1, 1]]}}, "of one length"),
+        ({"ways": {"a": [[0, np.nan]]}}, "finite"),
+        ({"ways": {str(i): [[0, 0], [1, 1]] for i in range(7)}}, "one to six"),
+        ({"alt": "Descents"}, "in a sentence"),
+        ({"seconds": 0}, "seconds must be greater than 0"),
+    ],
+)
+def test_an_animation_refuses_bad_input(change, message):
+    settings = {"ways": {"a": [[0, 0], [1, 1]]}, "alt": ALT, "seconds": 1, **change}
+    ways = settings.pop("ways")
+    with pytest.raises(ValueError, match=message):
+        plots.animate_descents(ways, surfaces.bowl(), **settings)
