@@ -23,7 +23,7 @@ import numpy as np
 
 from helpers.source import PACKAGE, digest
 
-__all__ = ["Experiment", "Table", "TableError"]
+__all__ = ["Experiment", "Table", "TableError", "one_two_five", "unless_diverged"]
 
 TABLES = PACKAGE / "tables"
 
@@ -278,6 +278,40 @@ class Experiment:
         new = self.path.with_suffix(".new")
         new.write_text(text, encoding="utf-8")
         os.replace(new, self.path)
+
+
+def one_two_five(low: int, high: int) -> list[float]:
+    """Return 1, 2 and 5 times each power of ten from 10^low on, up to 10^high.
+
+    Args:
+        low: the first power.
+        high: the last power.
+
+    Raises:
+        ValueError: high is less than low.
+
+    Example:
+        >>> one_two_five(-1, 1)
+        [0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0]
+    """
+    if high < low:
+        raise ValueError(f"expected low <= high, found {low!r} and {high!r}")
+    steps = [float(f"{digit}e{power}") for power in range(low, high) for digit in (1, 2, 5)]
+    return [*steps, float(f"1e{high}")]
+
+
+def unless_diverged(results: Mapping[str, float]) -> dict[str, float | None]:
+    """Return the results of a training, or None for each if one is not a finite number.
+
+    Args:
+        results: numbers by name.
+
+    Example:
+        >>> unless_diverged({"loss": math.nan, "accuracy": 0.1})
+        {'loss': None, 'accuracy': None}
+    """
+    alive = all(math.isfinite(value) for value in results.values())
+    return {name: value if alive else None for name, value in results.items()}
 
 
 def _key(configuration: Mapping[str, Any], seed: int) -> Key:

@@ -41,6 +41,7 @@ __all__ = [
 ]
 
 Array = np.ndarray
+Arrays = tuple[np.ndarray, ...]
 
 Params = Any
 """An array, or a list, tuple or dictionary of them."""
@@ -113,11 +114,11 @@ class Optimizer:
         updates, *slots = (_like(params, column) for column in zip(*rows, strict=True))
         return updates, {"step": step} | dict(zip(self.slots, slots, strict=True))
 
-    def _start(self, w: Array) -> tuple[Array, ...]:
+    def _start(self, w: Array) -> Arrays:
         """What the slots of one array of parameters hold before the first step."""
         return tuple(np.zeros_like(w) for _ in self.slots)
 
-    def _rule(self, *args: Any, **kwargs: Any) -> tuple[Array, ...]:
+    def _rule(self, *args: Any, **kwargs: Any) -> Arrays:
         """The update of one array w with gradient g, and its slots after step number t.
 
         It is called with g and the slots, and with w and t by name.
@@ -139,7 +140,7 @@ class SGD(Optimizer):
     Source: Robbins and Monro, "A stochastic approximation method", 1951.
     """
 
-    def _rule(self, g: Array, **_: Any) -> tuple[Array, ...]:
+    def _rule(self, g: Array, **_: Any) -> Arrays:
         return (-self.learning_rate * g,)
 
 
@@ -169,7 +170,7 @@ class Momentum(Optimizer):
     convention: str = "gradients"
     slots: ClassVar[tuple[str, ...]] = ("v",)
 
-    def _rule(self, g: Array, v: Array, **_: Any) -> tuple[Array, ...]:
+    def _rule(self, g: Array, v: Array, **_: Any) -> Arrays:
         if self.convention == "steps":
             v = self.momentum * v + self.learning_rate * g
             return -v, v
@@ -192,15 +193,17 @@ class Nesterov(Optimizer):
         >>> optimizer.update(np.array([1.0]), optimizer.init(w), w)[0]
         array([-1.5])
 
+    The gradient is taken where momentum would carry the weights; w is that place.
+
     Source: Nesterov, "A method of solving a convex programming problem with convergence rate
-    O(1/k^2)", 1983; in this form, Sutskever et al., "On the importance of initialization and
-    momentum in deep learning", 2013.
+    O(1/k^2)", 1983; in this form, Bengio, Boulanger-Lewandowski and Pascanu, "Advances in
+    optimizing recurrent networks", 2013.
     """
 
     momentum: float = 0.9
     slots: ClassVar[tuple[str, ...]] = ("v",)
 
-    def _rule(self, g: Array, v: Array, **_: Any) -> tuple[Array, ...]:
+    def _rule(self, g: Array, v: Array, **_: Any) -> Arrays:
         v = self.momentum * v + g
         return -self.learning_rate * (g + self.momentum * v), v
 
@@ -228,10 +231,10 @@ class Adagrad(Optimizer):
     epsilon: float = 1e-7
     slots: ClassVar[tuple[str, ...]] = ("s",)
 
-    def _start(self, w: Array) -> tuple[Array, ...]:
+    def _start(self, w: Array) -> Arrays:
         return (np.full_like(w, self.initial_accumulator_value),)
 
-    def _rule(self, g: Array, s: Array, **_: Any) -> tuple[Array, ...]:
+    def _rule(self, g: Array, s: Array, **_: Any) -> Arrays:
         s = s + g**2
         return -self.learning_rate * g / np.sqrt(s + self.epsilon), s
 
@@ -258,7 +261,7 @@ class RMSProp(Optimizer):
     epsilon: float = 1e-7
     slots: ClassVar[tuple[str, ...]] = ("s",)
 
-    def _rule(self, g: Array, s: Array, **_: Any) -> tuple[Array, ...]:
+    def _rule(self, g: Array, s: Array, **_: Any) -> Arrays:
         s = self.rho * s + (1 - self.rho) * g**2
         return -self.learning_rate * g / np.sqrt(s + self.epsilon), s
 
@@ -288,7 +291,7 @@ class Adadelta(Optimizer):
     epsilon: float = 1e-7
     slots: ClassVar[tuple[str, ...]] = ("s", "u")
 
-    def _rule(self, g: Array, s: Array, u: Array, **_: Any) -> tuple[Array, ...]:
+    def _rule(self, g: Array, s: Array, u: Array, **_: Any) -> Arrays:
         s = self.rho * s + (1 - self.rho) * g**2
         d = -np.sqrt(u + self.epsilon) / np.sqrt(s + self.epsilon) * g
         u = self.rho * u + (1 - self.rho) * d**2
@@ -325,7 +328,7 @@ class Adam(Optimizer):
     bias_correction: bool = True
     slots: ClassVar[tuple[str, ...]] = ("m", "v")
 
-    def _rule(self, g: Array, m: Array, v: Array, *, t: int, w: Array) -> tuple[Array, ...]:  # noqa: ARG002
+    def _rule(self, g: Array, m: Array, v: Array, *, t: int, **_: Any) -> Arrays:
         m = self.beta_1 * m + (1 - self.beta_1) * g
         v = self.beta_2 * v + (1 - self.beta_2) * g**2
         rate = self.learning_rate
@@ -358,9 +361,9 @@ class AdamW(Adam):
 
     weight_decay: float = 0.004
 
-    def _rule(self, g: Array, m: Array, v: Array, *, t: int, w: Array) -> tuple[Array, ...]:
-        update, m, v = super()._rule(g, m, v, t=t, w=w)
-        return update - self.learning_rate * self.weight_decay * w, m, v
+    def _rule(self, g: Array, m: Array, v: Array, *, t: int, **more: Any) -> Arrays:
+        update, m, v = super()._rule(g, m, v, t=t)
+        return update - self.learning_rate * self.weight_decay * more["w"], m, v
 
 
 def apply_updates(params: Params, updates: Params) -> Params:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from helpers.data import FashionMNIST
+from helpers.experiments import unless_diverged
 from helpers.models import mlp
 from helpers.reproducible import verbose
 from helpers.tracking import step_log
@@ -18,7 +19,15 @@ if TYPE_CHECKING:
     import keras
     import tensorflow as tf
 
-__all__ = ["best_network", "compiled_mlp", "shuffled_batches", "stopping", "train"]
+__all__ = [
+    "best_network",
+    "compiled_mlp",
+    "fit_shuffled",
+    "results",
+    "shuffled_batches",
+    "stopping",
+    "train",
+]
 
 
 def shuffled_batches(
@@ -53,6 +62,72 @@ def shuffled_batches(
         raise ValueError(f"batch_size must be at least 1, found {batch_size!r}")
     examples = tf.data.Dataset.from_tensor_slices((x, y))
     return examples.shuffle(len(x), seed=seed).batch(batch_size).prefetch(64)
+
+
+def fit_shuffled(
+    model: keras.Model, data: FashionMNIST, *, seed: int, epochs: int, batch_size: int = 32
+) -> keras.callbacks.History:
+    """Train a compiled model, on a new order of the examples in each epoch.
+
+    Args:
+        model: a compiled model.
+        data: Fashion-MNIST; only its training and validation parts are used.
+        seed: gives the orders.
+        epochs: passes over the training data. A loss that is NaN ends the training.
+        batch_size: examples a step.
+
+    Raises:
+        ValueError: epochs or batch_size is less than 1.
+
+    Example:
+        >>> from helpers.data import few, load_fashion_mnist
+        >>> model, data = compiled_mlp(0.1), few(load_fashion_mnist(), 64)
+        >>> len(fit_shuffled(model, data, seed=0, epochs=2).history["val_loss"])
+        2
+    """
+    import keras
+
+    if epochs < 1:
+        raise ValueError(f"epochs must be at least 1, found {epochs!r}")
+    return model.fit(
+        shuffled_batches(data.x_train, data.y_train, batch_size=batch_size, seed=seed),
+        epochs=epochs,
+        validation_data=(data.x_valid, data.y_valid),
+        validation_batch_size=500,
+        callbacks=[keras.callbacks.TerminateOnNaN()],
+        shuffle=False,  # the dataset shuffles
+        verbose=0,
+    )
+
+
+def results(model: keras.Model, data: FashionMNIST) -> dict[str, float | None]:
+    """Return what a training came to: the ends of its curves, and the test accuracy.
+
+    Args:
+        model: a model after `fit_shuffled`, with "accuracy" as its metric.
+        data: Fashion-MNIST; the test set is opened.
+
+    Returns:
+        loss (the mean over the batches of the last epoch), valid_loss, valid_accuracy and
+        test_accuracy after it; None for each if a loss is not finite.
+
+    Example:
+        >>> from helpers.data import few, load_fashion_mnist
+        >>> model, data = compiled_mlp(0.1), few(load_fashion_mnist(), 64)
+        >>> _ = fit_shuffled(model, data, seed=0, epochs=1)
+        >>> list(results(model, data))
+        ['loss', 'valid_loss', 'valid_accuracy', 'test_accuracy']
+    """
+    curves = model.history.history
+    test = model.evaluate(data.x_test, data.y_test, batch_size=500, verbose=0)
+    return unless_diverged(
+        {
+            "loss": curves["loss"][-1],
+            "valid_loss": curves["val_loss"][-1],
+            "valid_accuracy": curves["val_accuracy"][-1],
+            "test_accuracy": test[1],
+        }
+    )
 
 
 def compiled_mlp(learning_rate: float, *, clip: float | None = None) -> keras.Sequential:

@@ -12,11 +12,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from helpers.batch_norm_sweeps import FACTORIAL
 from helpers.curvature import largest_curvature
 from helpers.data import FashionMNIST, load_fashion_mnist
-from helpers.experiments import Experiment
+from helpers.experiments import Experiment, one_two_five
 from helpers.gradients import update_ratios
 from helpers.models import initialise, mlp, with_logits
+from helpers.optimizer_sweeps import SENSITIVITY
 from helpers.practice import compiled_mlp, shuffled_batches, stopping
 from helpers.range_finder import RULES, range_test
 
@@ -850,17 +852,11 @@ def train_clipped(
     return _after_last_epoch(model.history)
 
 
-def _one_two_five(low: int, high: int) -> list[float]:
-    """1, 2 and 5 times each power of ten from 10^low, up to 10^high."""
-    steps = [float(f"{digit}e{power}") for power in range(low, high) for digit in (1, 2, 5)]
-    return [*steps, float(f"1e{high}")]
-
-
 VALLEY = Experiment(
     name="learning-rate-valley",
     question="What does the learning rate alone do to the accuracy of the MLP?",
     train=train_at_constant_rate,
-    grid={"learning_rate": _one_two_five(-4, 1)},
+    grid={"learning_rate": one_two_five(-4, 1)},
     seeds=range(5),
     tolerance={"loss": 0.05, "valid_loss": 0.05, "valid_accuracy": 0.02},
     load=load_fashion_mnist,
@@ -871,7 +867,7 @@ RAW_PIXELS = Experiment(
     name="raw-pixels",
     question="What does the valley look like after an epoch with pixels from 0 to 255?",
     train=train_at_constant_rate,
-    grid={"learning_rate": _one_two_five(-6, 0), "epochs": [1]},
+    grid={"learning_rate": one_two_five(-6, 0), "epochs": [1]},
     seeds=range(5),
     tolerance={"loss": 0.3, "valid_loss": 0.3, "valid_accuracy": 0.03},
     load=load_raw_pixels,
@@ -912,7 +908,7 @@ INPUTS = Experiment(
     name="input-scale",
     question="Which rates does the MLP bear when its pixels are shifted and scaled?",
     train=train_on_scaled_inputs,
-    grid={"inputs": INPUT_SCALES, "learning_rate": _one_two_five(-3, 0)},
+    grid={"inputs": INPUT_SCALES, "learning_rate": one_two_five(-3, 0)},
     seeds=range(5),
     tolerance={"valid_loss": 0.3, "valid_accuracy": 0.1},
     load=load_fashion_mnist,
@@ -984,7 +980,7 @@ def _range_truth(optimizer: str, batch_size: int, low: int) -> Experiment:
         grid={
             "optimizer": [optimizer],
             "batch_size": [batch_size],
-            "learning_rate": _one_two_five(low, low + 5),
+            "learning_rate": one_two_five(low, low + 5),
         },
         seeds=range(5),
         tolerance={"valid_loss": 0.3, "valid_accuracy": 0.1},
@@ -1088,6 +1084,8 @@ SWEEPS = {
         ORDERS,
         HUNDRED_EPOCHS,
         CLIPPING,
+        *SENSITIVITY.values(),
+        FACTORIAL,
     )
 }
 

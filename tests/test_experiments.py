@@ -237,3 +237,12 @@ def test_a_table_older_than_its_code_fails(book_copy):
 def test_the_command_lists_the_experiments(capsys):
     sweeps.main([])
     assert "learning-rate-valley: What does" in capsys.readouterr().out
+
+
+def test_one_two_five_and_what_is_left_of_a_diverged_training():
+    assert experiments.one_two_five(-2, 0) == [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0]
+    assert experiments.one_two_five(3, 3) == [1000.0]
+    with pytest.raises(ValueError, match="low <= high"):
+        experiments.one_two_five(1, 0)
+    assert experiments.unless_diverged({"a": 1.0, "b": np.inf}) == {"a": None, "b": None}
+    assert experiments.unless_diverged({"a": 1.0, "b": 2}) == {"a": 1.0, "b": 2}

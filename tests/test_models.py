@@ -91,3 +91,33 @@ def test_logits_come_before_compiling():
     model.compile(loss="sparse_categorical_crossentropy")
     with pytest.raises(ValueError, match="not compiled"):
         models.with_logits(model)
+
+
+def test_a_normalised_mlp_has_batch_norm_before_each_relu_and_no_bias_before_it():
+    model = models.normalised_mlp((6, 5), input_shape=(4,), classes=3)
+    kinds = [type(layer).__name__ for layer in model.layers]
+    assert kinds == ["Flatten", *["Dense", "BatchNormalization", "ReLU"] * 2, "Dense"]
+    assert [layer.use_bias for layer in model.layers if hasattr(layer, "use_bias")] == [
+        False,
+        False,
+        True,
+    ]
+    control = models.normalised_mlp((6, 5), batch_norm=False, input_shape=(4,), classes=3)
+    assert [type(layer).__name__ for layer in control.layers] == [
+        *["Flatten", "Dense", "ReLU", "Dense", "ReLU", "Dense"]
+    ]
+    # a bias for each neuron in the control; gamma, beta and two averages with batch norm
+    assert model.count_params() - control.count_params() == 3 * 11
+
+
+def test_a_normalised_mlp_and_its_control_start_from_the_same_kernels():
+    import keras
+
+    kernels = []
+    for batch_norm in (True, False):
+        keras.utils.set_random_seed(7)
+        model = models.normalised_mlp((40, 30), batch_norm=batch_norm)
+        kernels.append([w for w in model.get_weights() if w.ndim == 2])
+    for one, other in zip(*kernels, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert kernels[0][0].std() == pytest.approx(np.sqrt(2 / 784), rel=0.05)

@@ -255,3 +255,52 @@ def test_a_missing_folder_is_made(few, tmp_path):
     history = practice.train(folder, few, seed=0, learning_rate=0.1, epochs=1)
     assert history.epoch == [0]
     assert (folder / "best-001.keras").is_file()
+
+
+def test_fit_shuffled_has_every_image_once_an_epoch_in_orders_of_its_seed(keras, few):
+    import tensorflow as tf
+
+    class Watch(keras.layers.Layer):
+        def __init__(self, seen):
+            super().__init__()
+            self.seen = seen
+
+        def call(self, x):
+            tf.py_function(lambda batch: self.seen.append(batch.numpy()), [x], [])
+            return x
+
+    tiny = data.few(few, 96)
+    names = {image.tobytes(): i for i, image in enumerate(tiny.x_train)}
+
+    def orders_seen(seed):
+        keras.utils.set_random_seed(1)
+        watch = Watch([])
+        model = keras.Sequential([keras.Input((28, 28)), watch, *practice.compiled_mlp(0.1).layers])
+        model.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"])
+        practice.fit_shuffled(model, tiny, seed=seed, epochs=2, batch_size=32)
+        batches = [batch for batch in watch.seen if len(batch) == 32]  # not the validation
+        order = [names[image.tobytes()] for batch in batches for image in batch]
+        return order[:96], order[96:]
+
+    first, second = orders_seen(5)
+    assert sorted(first) == sorted(second) == list(range(96))
+    assert first != second
+    assert orders_seen(5) == (first, second)
+    assert orders_seen(6) != (first, second)
+    with pytest.raises(ValueError, match="epochs must be at least 1"):
+        practice.fit_shuffled(practice.compiled_mlp(0.1), tiny, seed=5, epochs=0)
+
+
+def test_results_are_the_ends_of_the_curves_and_the_test_accuracy(keras, few):
+    keras.utils.set_random_seed(2)
+    model = practice.compiled_mlp(0.1)
+    curves = practice.fit_shuffled(model, few, seed=1, epochs=3).history
+    found = practice.results(model, few)
+    assert found["loss"] == curves["loss"][-1] < curves["loss"][0]
+    assert found["valid_loss"] == curves["val_loss"][-1]
+    assert found["valid_accuracy"] == curves["val_accuracy"][-1]
+    right = model.predict(few.x_test, verbose=0).argmax(axis=1) == few.y_test
+    assert found["test_accuracy"] == pytest.approx(right.mean())
+    diverged = practice.compiled_mlp(1e30)
+    assert len(practice.fit_shuffled(diverged, few, seed=1, epochs=3).history["loss"]) == 1
+    assert set(practice.results(diverged, few).values()) == {None}
