@@ -39,6 +39,22 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo):
         report.longrepr = f"skipped, which CI does not allow: {report.longrepr}"
 
 
+@pytest.fixture(scope="module")
+def keras_begun() -> None:
+    """Keras with the book's seeds and threads."""
+    from helpers import reproducible
+
+    reproducible.begin(0)
+
+
+@pytest.fixture(scope="module")
+def few() -> Any:
+    """Fashion-MNIST with 64 images of each part."""
+    from helpers import data
+
+    return data.few(data.load_fashion_mnist(), 64)
+
+
 @pytest.fixture(scope="session")
 def chromium() -> str:
     """The path of a Chromium, or a skip that says what to install."""

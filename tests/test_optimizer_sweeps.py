@@ -1,22 +1,10 @@
 """helpers.optimizer_sweeps and batch_norm_sweeps: the trainings do what their descriptions say."""
 
-import numpy as np
 import pytest
 
-from helpers import batch_norm_sweeps, data, optimizer_sweeps, reproducible
+from helpers import batch_norm_sweeps, optimizer_sweeps
 
-pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module", autouse=True)
-def keras():
-    reproducible.begin(0)
-
-
-@pytest.fixture(scope="module")
-def few():
-    """64 images of each part."""
-    return data.few(data.load_fashion_mnist(), 64)
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("keras_begun")]
 
 
 def test_the_optimizers_are_those_of_their_names():
@@ -54,43 +42,6 @@ def test_all_sensitivity_tables_share_seeds_and_number_of_rates():
         assert len(experiment.grid["learning_rate"]) >= 10
         assert list(experiment.seeds) == [0, 1, 2, 3, 4]
     assert set(optimizer_sweeps.SENSITIVITY) == set(optimizer_sweeps.COMPARED)
-
-
-def test_adamw_decays_kernels_alone_and_by_rate_times_strength(few):
-    import keras
-
-    steps = {}
-    for strength in (1e-9, 0.5):
-        keras.utils.set_random_seed(1)
-        model = optimizer_sweeps.mlp_with_decay("AdamW", 0.01, strength)
-        before = model.get_weights()
-        model.fit(few.x_train, few.y_train, batch_size=64, verbose=0)
-        steps[strength] = [b - a for a, b in zip(before, model.get_weights(), strict=True)]
-    for start, without, with_decay in zip(before, *steps.values(), strict=True):
-        decay = 0.01 * 0.5 * start if start.ndim == 2 else 0 * start
-        np.testing.assert_allclose(with_decay - without, -decay, atol=2e-6)
-
-
-def test_the_l2_penalty_has_the_gradient_strength_times_w():
-    model = optimizer_sweeps.mlp_with_decay("L2", 0.01, 0.5)
-    kernels = [w for w in model.get_weights() if w.ndim == 2]
-    penalty = sum(0.5 / 2 * (w**2).sum() for w in kernels)
-    assert float(sum(model.losses)) == pytest.approx(penalty, rel=1e-5)
-    assert type(model.optimizer).__name__ == "Adam"
-    for bad in (("Adam", 0.1, 0.1), ("L2", 0, 0.1), ("AdamW", 0.1, 0)):
-        with pytest.raises(ValueError, match="found"):
-            optimizer_sweeps.mlp_with_decay(*bad)
-
-
-def test_losses_are_reported_without_the_penalty(few):
-    results = {
-        strength: optimizer_sweeps.train_with_decay(
-            few, 1, kind="L2", learning_rate=1e-8, strength=strength
-        )
-        for strength in (1e-6, 10.0)
-    }  # at so small a rate nothing is learned, and the penalty is all that differs
-    weak, strong = results.values()
-    assert weak["train_loss"] == pytest.approx(strong["train_loss"], rel=0.01)
 
 
 def test_the_factorial_trains_with_and_without_batch_norm(few):

@@ -3,20 +3,9 @@
 import numpy as np
 import pytest
 
-from helpers import data, reproducible, sweeps
+from helpers import data, sweeps
 
-pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module", autouse=True)
-def keras():
-    reproducible.begin(0)
-
-
-@pytest.fixture(scope="module")
-def few():
-    """64 images of each part."""
-    return data.few(data.load_fashion_mnist(), 64)
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("keras_begun")]
 
 
 def test_the_rate_drops_with_the_first_step_of_epoch_nine():
