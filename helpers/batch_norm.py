@@ -5,12 +5,24 @@ Features are the last axis; the mean and the variance of each are taken over all
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Cache", "backward", "fold", "forward", "inference", "moving_average"]
+if TYPE_CHECKING:
+    import keras
+
+__all__ = [
+    "Cache",
+    "backward",
+    "fold",
+    "forward",
+    "gather_averages",
+    "inference",
+    "moving_average",
+]
 
 
 class Cache(NamedTuple):
@@ -227,3 +239,51 @@ def _fitting(x: npt.ArrayLike, **by_feature: npt.ArrayLike) -> list[np.ndarray]:
         if other.shape != array.shape[-1:]:
             raise ValueError(f"expected {name} {array.shape[-1:]}, found {other.shape}")
     return [array, *others]
+
+
+def gather_averages(model: keras.Model, x: npt.ArrayLike) -> None:
+    """Set the moving averages of a Keras model to the means and variances over some inputs.
+
+    For averages that lag behind the weights, or that a training lost. The weights stay as they
+    are. It is one pass in training mode with `momentum = 0`, so all inputs go through at once, and
+    dropout, if there is any, drops. Layers with `trainable = False` keep their averages.
+
+    Args:
+        model: a Keras model with batch norm.
+        x: (n, ...), as many training inputs as memory holds, at least two.
+
+    Raises:
+        ValueError: the model has no batch norm, or there are fewer than two inputs.
+
+    Example:
+        >>> import keras
+        >>> model = keras.Sequential([keras.Input((1,)), keras.layers.BatchNormalization()])
+        >>> gather_averages(model, np.array([[1.0], [3.0]]))
+        >>> [w.numpy().item() for w in model.non_trainable_variables]
+        [2.0, 1.0]
+    """
+    x = np.asarray(x)
+    layers = list(_normalisations(model))
+    if not layers:
+        raise ValueError(f"the model {model.name!r} has no layer of batch norm")
+    if len(x) < 2:
+        raise ValueError(f"a variance needs at least two inputs, found {len(x)}")
+    kept = [layer.momentum for layer in layers]
+    try:
+        for layer in layers:
+            layer.momentum = 0.0
+        model(x, training=True)
+    finally:
+        for layer, momentum in zip(layers, kept, strict=True):
+            layer.momentum = momentum
+
+
+def _normalisations(model: Any) -> Iterator[Any]:
+    """All layers of batch norm, also of models within the model."""
+    import keras
+
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            yield layer
+        elif isinstance(layer, keras.Model):
+            yield from _normalisations(layer)

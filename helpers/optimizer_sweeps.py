@@ -1,21 +1,25 @@
-"""The stored experiments that compare optimizers: what its rate does to each."""
+"""The stored experiments that compare optimizers: rates for each, and two kinds of weight decay."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from helpers.data import FashionMNIST, load_fashion_mnist
 from helpers.experiments import Experiment, one_two_five
 from helpers.models import mlp
-from helpers.practice import fit_shuffled, results
+from helpers.practice import fit_shuffled, generalisation, results
 
 if TYPE_CHECKING:
     import keras
 
 __all__ = [
     "COMPARED",
+    "DECAY",
     "SENSITIVITY",
     "keras_optimizer",
+    "mlp_with_decay",
+    "train_with_decay",
     "train_with_each",
 ]
 
@@ -92,6 +96,81 @@ def train_with_each(
     return results(model, data)
 
 
+def mlp_with_decay(kind: str, learning_rate: float, strength: float) -> keras.Sequential:
+    """Return a new MLP, compiled with Adam and one of two weight decays, for kernels alone.
+
+    Args:
+        kind: "AdamW", where each step takes learning_rate * strength * w off a weight w; or "L2",
+            where the loss has the penalty strength / 2 * w^2, and so the gradient strength * w.
+        learning_rate: the rate, greater than 0.
+        strength: lambda, greater than 0.
+
+    Raises:
+        ValueError: another kind, or a number that is not greater than 0.
+
+    Example:
+        >>> type(mlp_with_decay("AdamW", 0.001, 0.1).optimizer).__name__
+        'AdamW'
+    """
+    import keras
+
+    if kind not in {"AdamW", "L2"}:
+        raise ValueError(f"kind is 'AdamW' or 'L2', found {kind!r}")
+    if not (learning_rate > 0 and strength > 0):
+        raise ValueError(f"expected numbers greater than 0, found {learning_rate!r}, {strength!r}")
+    model = mlp()
+    if kind == "AdamW":
+        optimizer = keras.optimizers.AdamW(learning_rate, weight_decay=strength)
+        optimizer.exclude_from_weight_decay(var_names=["bias"])
+    else:
+        optimizer = keras.optimizers.Adam(learning_rate)
+        for layer in model.layers[1:]:  # L2(c) adds c w^2
+            layer.kernel.regularizer = keras.regularizers.L2(strength / 2)
+    model.compile(
+        optimizer=optimizer,
+        loss="sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+        jit_compile=True,
+        steps_per_execution=79,
+    )
+    return model
+
+
+def train_with_decay(
+    data: FashionMNIST, seed: int, *, kind: str, learning_rate: float, strength: float
+) -> dict[str, Any]:
+    """Train the MLP on 5,000 images for 20 epochs, in batches of 64, with one of two decays.
+
+    On so few images it overfits, so a decay has something to do.
+
+    Args:
+        data: Fashion-MNIST; the first 5,000 training images are used.
+        seed: seed of the initial weights and of the orders of the examples.
+        kind: "AdamW" or "L2", see `mlp_with_decay`.
+        learning_rate: the rate, greater than 0.
+        strength: lambda, greater than 0.
+
+    Returns:
+        train_loss on the 5,000 images and valid_loss, both without the penalty, and
+        valid_accuracy, after the last epoch; None if a loss became NaN.
+
+    Example:
+        >>> from helpers.data import few
+        >>> data = few(load_fashion_mnist(), 64)
+        >>> list(train_with_decay(data, 0, kind="L2", learning_rate=0.001, strength=0.1))
+        ['train_loss', 'valid_loss', 'valid_accuracy']
+    """
+    import keras
+
+    keras.utils.set_random_seed(seed)
+    part = replace(data, x_train=data.x_train[:5000], y_train=data.y_train[:5000])
+    model = mlp_with_decay(kind, learning_rate, strength)
+    fit_shuffled(model, part, seed=seed, epochs=20, batch_size=64)
+    for layer in model.layers[1:]:
+        layer.kernel.regularizer = None
+    return generalisation(model, data, trained_on=5000)
+
+
 def _sensitivity(optimizer: str, low: int) -> Experiment:
     """Thirteen rates over four powers of ten, from 10^low, for one optimizer."""
     return Experiment(
@@ -125,3 +204,25 @@ SENSITIVITY = {
     }.items()
 }
 """For each of `COMPARED`, what its rate does."""
+
+DECAY = {
+    kind: Experiment(
+        name=f"decay-{kind.lower()}",
+        question=f"Which rates and strengths of weight decay suit each other, with {what}?",
+        train=train_with_decay,
+        grid={
+            "kind": [kind],
+            "learning_rate": [1e-4, 3e-4, 1e-3, 3e-3, 1e-2],
+            "strength": strengths,
+        },
+        seeds=range(5),
+        tolerance={"train_loss": 0.3, "valid_loss": 0.5, "valid_accuracy": 0.05},
+        load=load_fashion_mnist,
+        diverged_beyond=5.0,
+    )
+    for kind, what, strengths in (
+        ("AdamW", "AdamW", [0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0]),
+        ("L2", "Adam and an L2 penalty", [1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2]),
+    )
+}
+"""For "AdamW" and "L2", rate times strength."""

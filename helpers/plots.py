@@ -381,7 +381,7 @@ def _moving(figure: Figure, ax: Axes, ways: Sequence[np.ndarray], alt: str, seco
         figure.savefig(drawn, format="svg", metadata={"Date": None})
     svg = drawn.getvalue()
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
-    svg = re.sub(r"\d+\.\d+", lambda number: f"{float(number.group()):.1f}", svg)
+    svg = re.sub(r"<[^>]+>", _rounded_tag, svg)
     key = "d" + hashlib.sha256(svg.encode()).hexdigest()[:8]
     svg = re.sub(r'( id="|url\(#|href="#)', rf"\g<1>{key}-", svg).replace("*{", f"#{key} *{{")
     width, height = 72 * figure.get_size_inches()
@@ -413,6 +413,11 @@ def _moving(figure: Figure, ax: Axes, ways: Sequence[np.ndarray], alt: str, seco
         f'<input type="checkbox" id="{key}-still"> <label for="{key}-still">hold still</label>'
         f"{svg}{''.join(dots)}</svg></div>"
     )
+
+
+def _rounded_tag(tag: re.Match[str]) -> str:
+    """A tag of an SVG, its coordinates to a tenth of a point; the text between tags stays."""
+    return re.sub(r"\d+\.\d+", lambda number: f"{float(number.group()):.1f}", tag.group())
 
 
 def computation_graph(gradients: Mapping[Value, np.ndarray], *, ax: Axes) -> Axes:

@@ -23,6 +23,7 @@ __all__ = [
     "best_network",
     "compiled_mlp",
     "fit_shuffled",
+    "generalisation",
     "results",
     "shuffled_batches",
     "stopping",
@@ -127,6 +128,39 @@ def results(model: keras.Model, data: FashionMNIST) -> dict[str, float | None]:
             "valid_accuracy": curves["val_accuracy"][-1],
             "test_accuracy": test[1],
         }
+    )
+
+
+def generalisation(
+    model: keras.Model, data: FashionMNIST, *, trained_on: int
+) -> dict[str, float | None]:
+    """Return a trained network's losses at inference, on images it has seen and on new ones.
+
+    Args:
+        model: a trained model; it is compiled anew.
+        data: Fashion-MNIST; only its training and validation parts are used.
+        trained_on: how many images, the first ones, it was trained on.
+
+    Returns:
+        train_loss on those images, valid_loss and valid_accuracy; None for each if a loss is
+        not finite.
+
+    Raises:
+        ValueError: trained_on is less than 1.
+
+    Example:
+        >>> from helpers.data import few, load_fashion_mnist
+        >>> list(generalisation(mlp(), few(load_fashion_mnist(), 64), trained_on=32))
+        ['train_loss', 'valid_loss', 'valid_accuracy']
+    """
+    if trained_on < 1:
+        raise ValueError(f"trained_on must be at least 1, found {trained_on!r}")
+    model.compile(loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+    seen = data.x_train[:trained_on], data.y_train[:trained_on]
+    train_loss, _ = model.evaluate(*seen, batch_size=500, verbose=0)
+    valid_loss, accuracy = model.evaluate(data.x_valid, data.y_valid, batch_size=500, verbose=0)
+    return unless_diverged(
+        {"train_loss": train_loss, "valid_loss": valid_loss, "valid_accuracy": accuracy}
     )
 
 

@@ -12,13 +12,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from helpers.batch_norm_sweeps import FACTORIAL
+from helpers.batch_norm_sweeps import FACTORIAL, GROUPS
 from helpers.curvature import largest_curvature
 from helpers.data import FashionMNIST, load_fashion_mnist
 from helpers.experiments import Experiment, one_two_five
 from helpers.gradients import update_ratios
 from helpers.models import initialise, mlp, with_logits
-from helpers.optimizer_sweeps import SENSITIVITY
+from helpers.optimizer_sweeps import DECAY, SENSITIVITY
 from helpers.practice import compiled_mlp, shuffled_batches, stopping
 from helpers.range_finder import RULES, range_test
 
@@ -1085,7 +1085,9 @@ SWEEPS = {
         HUNDRED_EPOCHS,
         CLIPPING,
         *SENSITIVITY.values(),
+        *DECAY.values(),
         FACTORIAL,
+        GROUPS,
     )
 }
 

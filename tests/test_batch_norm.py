@@ -148,3 +148,38 @@ def test_bad_input_is_refused():
     ):
         with pytest.raises(ValueError, match=what):
             call()
+
+
+def test_gathered_averages_are_the_moments_of_each_layers_inputs_and_nothing_else_changes():
+    import keras
+
+    rng = np.random.default_rng(0)
+    inner = keras.Sequential([keras.Input((3,)), keras.layers.BatchNormalization(momentum=0.7)])
+    model = keras.Sequential(
+        [keras.Input((4,)), keras.layers.BatchNormalization(), keras.layers.Dense(3), inner]
+    )
+    x = rng.normal(5, 2, size=(100, 4)).astype("float32")
+    weights = [w.numpy() for w in model.trainable_variables]
+    in_training = model(x, training=True).numpy()
+    batch_norm.gather_averages(model, x)
+    np.testing.assert_allclose(model.layers[0].moving_mean, x.mean(axis=0), rtol=1e-5)
+    np.testing.assert_allclose(model.layers[0].moving_variance, x.var(axis=0), rtol=1e-4)
+    np.testing.assert_allclose(model(x), in_training, atol=1e-5)  # the inner model's, too
+    for before, after in zip(weights, model.trainable_variables, strict=True):
+        np.testing.assert_array_equal(before, after)
+    assert (model.layers[0].momentum, inner.layers[0].momentum) == (0.99, 0.7)
+
+
+def test_averages_cannot_be_gathered_without_batch_norm_or_from_one_input():
+    import keras
+
+    plain = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+    with pytest.raises(ValueError, match="no layer of batch norm"):
+        batch_norm.gather_averages(plain, np.ones((5, 4)))
+    model = keras.Sequential([keras.Input((4,)), keras.layers.BatchNormalization()])
+    for too_few in (0, 1):
+        with pytest.raises(ValueError, match="at least two inputs"):
+            batch_norm.gather_averages(model, np.ones((too_few, 4)))
+    with pytest.raises(Exception, match="incompatible"):
+        batch_norm.gather_averages(model, np.ones((5, 3)))
+    assert model.layers[0].momentum == 0.99  # put back

@@ -115,6 +115,14 @@ def test_settings_and_their_defaults_are_kerass(cls):
             assert plain[name] == pytest.approx(ours[name], rel=1e-7), name
 
 
+def test_the_defaults_that_are_not_kerass():
+    assert Adadelta().learning_rate == 1.0  # as published
+    assert Adagrad().initial_accumulator_value == 0.0
+    assert Momentum().momentum == Nesterov().momentum == 0.9
+    assert Momentum().convention == "gradients"
+    assert Adam().bias_correction
+
+
 def test_without_bias_correction_there_is_no_counterpart():
     with pytest.raises(ValueError, match="bias_correction"):
         as_keras(Adam(bias_correction=False))

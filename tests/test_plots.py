@@ -237,7 +237,7 @@ def test_bad_input_is_refused(draw, message):
 
 def animated(shown):
     ways = {
-        "straight": np.array([[-1.0, 0.0], [0.0, 0.0], [1.0, 0.0]]),
+        "straight, 0.025": np.array([[-1.0, 0.0], [0.0, 0.0], [1.0, 0.0]]),
         "bent": np.array([[-1.0, 1.0], [0.5, 1.0], [1.0, -1.0]]),
     }
     plots.animate_descents(ways, surfaces.ravine(4), alt=ALT + ' With "quotes" & more.', seconds=2)
@@ -252,6 +252,8 @@ def test_an_animation_is_one_picture_without_script_and_with_its_text(shown):
     assert 'aria-label="A line that rises' in html
     assert "&quot;quotes&quot; &amp; more." in html
     assert html.count("<svg") == html.count("</svg>") == 1
+    assert "straight, 0.025" in html  # numbers are rounded in the drawing, not in its text
+    assert not re.search(r'd="[^"]*\.\d\d', html)
     assert "<script" not in html
     assert "http" not in html.replace("http://www.w3.org/", "")
     ids = re.findall(r' id="([^"]+)"', html)

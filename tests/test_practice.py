@@ -304,3 +304,21 @@ def test_results_are_the_ends_of_the_curves_and_the_test_accuracy(keras, few):
     diverged = practice.compiled_mlp(1e30)
     assert len(practice.fit_shuffled(diverged, few, seed=1, epochs=3).history["loss"]) == 1
     assert set(practice.results(diverged, few).values()) == {None}
+
+
+def test_generalisation_tells_seen_images_from_new_ones(keras, few):
+    keras.utils.set_random_seed(2)
+    model = practice.compiled_mlp(0.1)
+    practice.fit_shuffled(model, data.few(few, 32), seed=1, epochs=30)
+    found = practice.generalisation(model, few, trained_on=32)
+    for loss, x, y in (
+        (found["train_loss"], few.x_train[:32], few.y_train[:32]),
+        (found["valid_loss"], few.x_valid, few.y_valid),
+    ):
+        probability = model.predict(x, verbose=0)[np.arange(len(y)), y]
+        assert loss == pytest.approx(-np.log(probability).mean(), rel=1e-4)
+    assert found["train_loss"] < 0.5 * found["valid_loss"]
+    right = model.predict(few.x_valid, verbose=0).argmax(axis=1) == few.y_valid
+    assert found["valid_accuracy"] == pytest.approx(right.mean())
+    with pytest.raises(ValueError, match="trained_on"):
+        practice.generalisation(model, few, trained_on=0)
