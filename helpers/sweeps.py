@@ -21,6 +21,7 @@ from helpers.models import initialise, mlp, with_logits
 from helpers.optimizer_sweeps import DECAY, SENSITIVITY
 from helpers.practice import compiled_mlp, shuffled_batches, stopping
 from helpers.range_finder import RULES, range_test
+from helpers.search_laboratory import BY_BATCH, BY_DATA, LABORATORY, SPEED
 
 if TYPE_CHECKING:
     import keras
@@ -1088,6 +1089,10 @@ SWEEPS = {
         *DECAY.values(),
         FACTORIAL,
         GROUPS,
+        LABORATORY,
+        BY_BATCH,
+        BY_DATA,
+        SPEED,
     )
 }
 

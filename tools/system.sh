@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
 # Install the system programs that the tests need, on a Debian-like machine for CI.
 set -euo pipefail
-for name in chromium chromium-browser google-chrome; do
-  if command -v "$name" >/dev/null; then exit 0; fi
-done
+wanted=()
+has() { for name in "$@"; do command -v "$name" >/dev/null && return; done; return 1; }
+has chromium chromium-browser google-chrome || wanted+=(chromium fonts-dejavu-core)
+ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || has initdb || wanted+=(postgresql)
+[ ${#wanted[@]} -gt 0 ] || exit 0
 as_root=""; [ "$(id -u)" = 0 ] || as_root=sudo
 $as_root apt-get update -qq
-DEBIAN_FRONTEND=noninteractive $as_root apt-get install -y -qq chromium fonts-dejavu-core >/dev/null
+DEBIAN_FRONTEND=noninteractive $as_root apt-get install -y -qq "${wanted[@]}" >/dev/null
