@@ -571,9 +571,11 @@ def create_study(
     with _errors_of(storage):
         kept = _storage(storage)
         study = optuna.create_study(storage=kept, study_name=name, load_if_exists=True)
-        found = {**settings, **study.user_attrs}
-        if found != settings:
-            differing = {key: found[key] for key in settings if found[key] != settings[key]}
+        found = study.user_attrs
+        differing = {
+            key: found[key] for key in settings if found.get(key, settings[key]) != settings[key]
+        }
+        if differing:
             raise SearchError(f"the study {name!r} exists, with {differing}; take another name")
         for key, value in settings.items():
             study.set_user_attr(key, value)
@@ -701,8 +703,8 @@ def work(
         try:
             study.optimize(objective, n_trials=1, catch=(_NothingToDo,))
         except KeyboardInterrupt:
-            if taken:
-                _retry(study, taken[0])
+            if taken and taken[0].user_attrs["index"] not in _alive(study):
+                _put_back(study, taken[0].number)
                 say(f"interrupted; trial {taken[0].number} is back in the queue")
             raise
         except (ValueError, optuna.exceptions.UpdateFinishedTrialError) as error:
@@ -732,7 +734,7 @@ def status(study: optuna.Study) -> dict[str, Any]:
         {'waiting': 3, 'running': 0, 'complete': 0, 'pruned': 0, 'lost': 0, 'best': None}
     """
     states = ("waiting", "running", "complete", "pruned")
-    trials = [t for t in study.get_trials(deepcopy=False) if "index" in t.user_attrs]
+    trials = _planned(study)
     counts: dict[str, Any] = {
         state: sum(t.state.name == state.upper() for t in trials) for state in states
     }
@@ -803,10 +805,14 @@ def _name(name: str, values: Range) -> str:
     return _REFLECTED + name if _reflected(values) else name
 
 
+def _planned(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
+    """The trials that came from the queue, with those that took the place of lost ones."""
+    return [t for t in study.get_trials(deepcopy=False) if "index" in t.user_attrs]
+
+
 def _alive(study: optuna.Study) -> set[int]:
-    """The trials that are not lost: those in the queue, in work, or done."""
-    trials = study.get_trials(deepcopy=False)
-    return {t.user_attrs["index"] for t in trials if t.state.name != "FAIL" and t.user_attrs}
+    """The places in the queue that are not lost: waiting, in work, or done."""
+    return {t.user_attrs["index"] for t in _planned(study) if t.state.name != "FAIL"}
 
 
 def _ready(study: optuna.Study, storage: Any) -> optuna.Study:
@@ -916,13 +922,11 @@ def _fail_stale_trials(study: optuna.Study) -> None:
         optuna.storages.fail_stale_trials(study)
 
 
-def _retry(study: optuna.Study, trial: optuna.trial.Trial) -> None:
-    """Put a trial that failed back into the queue."""
-    import optuna
-
-    with _quiet():
-        retry = optuna.storages.RetryHeartbeatStaleTrialCallback()
-    retry(study, study.get_trials(deepcopy=True)[trial.number])
+def _put_back(study: optuna.Study, number: int) -> None:
+    """Put a trial that was interrupted back into the queue, as it was planned and begun."""
+    trial = study.get_trials(deepcopy=False)[number]
+    fixed = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
+    study.enqueue_trial(fixed, user_attrs=trial.user_attrs)
 
 
 def _line(study: optuna.Study, number: int) -> str:

@@ -12,6 +12,7 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import optuna
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -309,6 +310,51 @@ def test_a_worker_that_comes_too_late_for_the_last_trial_does_nothing(monkeypatc
     assert lines == []
     assert status(study)["complete"] == 1
     assert status(study)["lost"] == 0
+
+
+def test_ctrl_c_after_a_trial_is_done_does_not_make_it_again(monkeypatch):
+    study = create_study(BOWL, 2, method="random")
+    optimize = study.optimize
+
+    def done_and_interrupted(*arguments, **settings):
+        optimize(*arguments, **settings)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(study, "optimize", done_and_interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        work(study, BOWL, say=lambda line: None)
+    counts = status(study)
+    assert (counts["waiting"], counts["complete"], counts["lost"]) == (1, 1, 0)
+
+
+@pytest.mark.parametrize("method", ["random", "tpe"])
+def test_an_interrupted_trial_is_tried_again_with_the_same_values(method):
+    tried = []
+
+    def evaluate(configuration, report):
+        tried.append(configuration)
+        if len(tried) == 2:
+            raise KeyboardInterrupt
+        return configuration["x"]
+
+    interrupted = Search(BOWL.space, evaluate)
+    study = create_study(interrupted, 2, method=method)
+    with pytest.raises(KeyboardInterrupt):
+        work(study, interrupted, say=lambda line: None)
+    work(study, interrupted, say=lambda line: None)
+    assert len(tried) == 3
+    assert tried[1] == tried[2] != tried[0]
+    assert (status(study)["complete"], status(study)["lost"]) == (2, 0)
+
+
+def test_notes_of_others_on_a_study_do_not_matter():
+    study = create_study(BOWL, 2)
+    study.set_user_attr("note", "by somebody else")
+    trial = study.ask()
+    trial.set_user_attr("note", "by somebody else")
+    study.add_trial(optuna.trial.create_trial(value=0.0, user_attrs={"note": "mine"}))
+    assert status(study)["lost"] == 0
+    assert search._alive(study) == {0, 1}
 
 
 def test_what_a_study_cannot_be_is_said():
