@@ -332,12 +332,13 @@ def _coprime(a: int, b: int) -> bool:
 
 
 def _rounded(value: Any) -> Any:
-    """Six significant digits; None for what is not a finite number."""
+    """Six significant digits, whole numbers without a point; None for what is not finite."""
     if isinstance(value, Sequence | np.ndarray):
         return [_rounded(entry) for entry in value]
     if value is None or not math.isfinite(value):
         return None
-    return float(f"{value:.6g}")
+    rounded = float(f"{value:.6g}")
+    return int(rounded) if rounded.is_integer() else rounded
 
 
 def _within(found: np.ndarray, stored: np.ndarray, margin: float) -> bool:

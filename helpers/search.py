@@ -550,7 +550,8 @@ def create_study(
         >>> status(study)["waiting"]
         5
     """
-    import optuna
+    with _without_bars():
+        import optuna
 
     if method not in METHODS:
         raise SearchError(f"method is one of {list(METHODS)}, found {method!r}")
@@ -605,7 +606,8 @@ def open_study(storage: str, name: str) -> optuna.Study:
         ...         print(str(error)[:17])
         no study 'mlp' in
     """
-    import optuna
+    with _without_bars():
+        import optuna
 
     with _errors_of(storage):
         kept = _storage(storage)
@@ -912,6 +914,16 @@ def _quiet() -> Iterator[None]:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        yield
+
+
+@contextmanager
+def _without_bars() -> Iterator[None]:
+    """Without tqdm's warning, at Optuna's import, that a notebook cannot show its bars."""
+    from tqdm import TqdmWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", TqdmWarning)
         yield
 
 

@@ -53,6 +53,18 @@ def test_results_keep_six_digits(experiment):
     assert precise.compute().array("loss", "seed", rate=0.1, size=1)[0, 0] == 0.123457
 
 
+def test_whole_numbers_are_stored_without_a_point(experiment):
+    counts = replace(
+        experiment,
+        train=lambda data, seed: {"wrong": [7, 8.0, 0.5]},
+        grid={},
+        tolerance={"wrong": 0},
+    )
+    counts.compute()
+    assert json.loads(counts.path.read_text().splitlines()[0])["results"] == {"wrong": [7, 8, 0.5]}
+    assert "8.0" not in counts.path.read_text().split("versions")[0]
+
+
 def test_an_interrupted_run_goes_on(experiment):
     trained = []
 
