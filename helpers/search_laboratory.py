@@ -20,6 +20,7 @@ from helpers import reproducible
 from helpers.data import FashionMNIST, load_fashion_mnist
 from helpers.experiments import Experiment, one_two_five
 from helpers.models import mlp
+from helpers.range_finder import range_test
 from helpers.search import (
     BOOK_SEARCH,
     Configuration,
@@ -29,6 +30,7 @@ from helpers.search import (
     at_random,
     create_study,
     status,
+    work,
 )
 
 if TYPE_CHECKING:
@@ -42,17 +44,21 @@ __all__ = [
     "FINE_RATES",
     "LABORATORY",
     "LEVELS",
+    "PANDA",
     "SPACE",
     "SPEED",
+    "TPE",
     "Laboratory",
     "Trainer",
     "best_so_far",
     "evaluate_mlp",
     "find_best_rate",
     "laboratory",
+    "nurse",
     "replay",
     "replay_halving",
     "replay_one_by_one",
+    "replay_tpe",
     "time_workers",
     "train_at_each_rate",
 ]
@@ -359,6 +365,58 @@ SPEED = Experiment(
 )
 
 
+def nurse(
+    data: FashionMNIST, seed: int, *, width: int, batch_size: int, momentum: float
+) -> dict[str, float]:
+    """Train the 784-width-10 MLP once, at half of the rate that a range test of 500 steps suggests.
+
+    Args:
+        data: Fashion-MNIST; the test set stays closed.
+        seed: seed of the initial weights and of the orders of the examples, of both.
+        width: units of the hidden layer.
+        batch_size: examples a step.
+        momentum: of SGD.
+
+    Returns:
+        rate, what it was trained at; fresh_error, from 0 to 1, on 20,000 images that no training
+        used.
+
+    Example:
+        >>> settings = {"width": 20, "batch_size": 512, "momentum": 0.8}
+        >>> sorted(nurse(load_fashion_mnist(), 0, **settings))
+        ['fresh_error', 'rate']
+    """
+    import keras
+
+    keras.utils.set_random_seed(seed)
+    model = mlp((width,))
+    optimizer = keras.optimizers.SGD(momentum=momentum)
+    model.compile(optimizer, "sparse_categorical_crossentropy")
+    tested = range_test(
+        model,
+        data.x_train[:TRAINED_ON],
+        data.y_train[:TRAINED_ON],
+        steps=500,
+        batch_size=batch_size,
+        seed=seed,
+    )
+    trainer = Trainer(data, seed, width=width, batch_size=batch_size, momentum=momentum)
+    trainer.train(tested.suggestion / 2)
+    wrong = trainer.wrong(data.x_train[FRESH], data.y_train[FRESH])
+    return {"rate": tested.suggestion / 2, "fresh_error": float(wrong.mean())}
+
+
+PANDA = Experiment(
+    name="panda",
+    question="How good is one training at the rate that a range test suggests?",
+    train=nurse,
+    grid={"width": [60, 180], "batch_size": [32, 128], "momentum": [0.8, 0.95]},
+    seeds=range(5),
+    tolerance={"rate": 0.05, "fresh_error": 0.03},
+    load=load_fashion_mnist,
+)
+
+
 @dataclass(frozen=True)
 class Laboratory:
     """The trainings of the laboratory's table, by place: one place for each configuration.
@@ -410,17 +468,27 @@ class Laboratory:
             places = places * len(levels) + nearest
         return places
 
-    def observe(self, places: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Return the errors of one training at each place, with a seed drawn at random.
+    def observe(
+        self, places: np.ndarray, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return what one training at each place shows, and what the place is worth without it.
+
+        A search prefers trainings that were lucky. So what it chose is judged by the trainings
+        with the other seeds, which it did not see.
 
         Args:
             places: an int array of any shape.
-            rng: draws the seeds.
+            rng: draws the seed of each training.
 
         Returns:
-            The validation errors after each epoch: the shape of places, then epochs.
+            The validation errors after each epoch: the shape of places, then epochs. The mean
+            error, on images that no training used, of the other seeds: the shape of places.
         """
-        return self.errors[places, rng.integers(self.errors.shape[1], size=np.shape(places))]
+        seeds = rng.integers(self.errors.shape[1], size=np.shape(places))
+        others = (self.fresh.sum(axis=1)[places] - self.fresh[places, seeds]) / (
+            self.fresh.shape[1] - 1
+        )
+        return self.errors[places, seeds], others
 
 
 def laboratory() -> Laboratory:
@@ -479,17 +547,17 @@ def replay(
         rng: for the designs, and for the seed of each training.
 
     Returns:
-        (searches, trials): the mean error, on images that no training used, of the configuration
-        that had the smallest validation error after each number of trials.
+        (searches, trials): the worth (see `Laboratory.observe`) of the configuration that had the
+        smallest validation error after each number of trials.
 
     Example:
         >>> lab, rng = laboratory(), np.random.default_rng(0)
         >>> replay(lab, lambda rng: at_random(SPACE, 20, rng), 5, rng).shape
         (5, 20)
     """
-    tried = [lab.nearest(design(rng)) for _ in range(searches)]
-    places = np.stack(tried)
-    return best_so_far(lab.observe(places, rng)[..., -1], lab.fresh.mean(axis=1)[places])
+    places = np.stack([lab.nearest(design(rng)) for _ in range(searches)])
+    observed, worth = lab.observe(places, rng)
+    return best_so_far(observed[..., -1], worth)
 
 
 def replay_one_by_one(
@@ -516,22 +584,48 @@ def replay_one_by_one(
         >>> replay_one_by_one(laboratory(), zooming, 3, np.random.default_rng(0)).shape
         (3, 10)
     """
-    worth = lab.fresh.mean(axis=1)
 
     def once() -> np.ndarray:
         observed: list[float] = []
         truth: list[float] = []
 
         def evaluate(configuration: Configuration) -> float:
-            place = lab.nearest([configuration])
-            observed.append(float(lab.observe(place, rng)[0, -1]))
-            truth.append(float(worth[place[0]]))
+            errors, worth = lab.observe(lab.nearest([configuration]), rng)
+            observed.append(float(errors[0, -1]))
+            truth.append(float(worth[0]))
             return observed[-1]
 
         search(evaluate, rng)
         return best_so_far(np.array(observed), np.array(truth))
 
     return np.stack([once() for _ in range(searches)])
+
+
+def replay_tpe(lab: Laboratory, seed: int, *, searches: int, trials: int) -> dict[str, list[float]]:
+    """Replay Optuna's TPE many times.
+
+    Args:
+        lab: from `laboratory`.
+        seed: of the searches, and of the seeds of the trainings.
+        searches: how many searches.
+        trials: of each search.
+
+    Returns:
+        mean and deviation, over the searches, of the worth after each trial, as from `replay`.
+
+    Example:
+        >>> found = replay_tpe(laboratory(), 0, searches=2, trials=3)
+        >>> len(found["mean"]), len(found["deviation"])
+        (3, 3)
+    """
+
+    def once(evaluate: Callable[[Configuration], float], rng: np.random.Generator) -> None:
+        search = Search(SPACE, lambda configuration, _: evaluate(configuration))
+        study = create_study(search, trials, method="tpe", seed=int(rng.integers(2**31)))
+        work(study, search, say=lambda _: None)
+
+    found = replay_one_by_one(lab, once, searches, np.random.default_rng(seed))
+    return {"mean": found.mean(axis=0).tolist(), "deviation": found.std(axis=0).tolist()}
 
 
 def replay_halving(
@@ -548,8 +642,8 @@ def replay_halving(
         rng: draws the configurations and the seed of each training.
 
     Returns:
-        The cost of a search in whole trainings, and (searches,) mean errors on images that no
-        training used, of the configuration that won.
+        The cost of a search in whole trainings, and (searches,) worths (see `Laboratory.observe`)
+        of the configuration that won.
 
     Raises:
         ValueError: size is not a positive multiple of 9.
@@ -562,11 +656,22 @@ def replay_halving(
     if size < 9 or size % 9:
         raise ValueError(f"size must be a positive multiple of 9, found {size!r}")
     places = lab.nearest(at_random(SPACE, searches * size, rng)).reshape(searches, size)
-    observed = lab.observe(places, rng)
+    observed, worth = lab.observe(places, rng)
     for epochs, share in ((1, 3), (3, 9)):
         best = np.argsort(observed[..., epochs - 1], axis=1, kind="stable")[:, : size // share]
-        places = np.take_along_axis(places, best, axis=1)
+        worth = np.take_along_axis(worth, best, axis=1)
         observed = np.take_along_axis(observed, best[..., None], axis=1)
     winner = observed[..., -1].argmin(axis=1)
     cost = (size * 1 + size // 3 * (3 - 1) + size // 9 * (9 - 3)) / EPOCHS
-    return cost, lab.fresh.mean(axis=1)[places[np.arange(searches), winner]]
+    return cost, worth[np.arange(searches), winner]
+
+
+TPE = Experiment(
+    name="search-tpe",
+    question="How good is TPE after each trial?",
+    train=replay_tpe,
+    grid={"searches": [100], "trials": [54]},
+    seeds=range(6),
+    tolerance={"mean": 0.05, "deviation": 0.1},
+    load=laboratory,
+)

@@ -21,7 +21,7 @@ from helpers.models import initialise, mlp, with_logits
 from helpers.optimizer_sweeps import DECAY, SENSITIVITY
 from helpers.practice import compiled_mlp, shuffled_batches, stopping
 from helpers.range_finder import RULES, range_test
-from helpers.search_laboratory import BY_BATCH, BY_DATA, LABORATORY, SPEED
+from helpers.search_laboratory import BY_BATCH, BY_DATA, LABORATORY, PANDA, SPEED, TPE
 
 if TYPE_CHECKING:
     import keras
@@ -1092,7 +1092,9 @@ SWEEPS = {
         LABORATORY,
         BY_BATCH,
         BY_DATA,
+        PANDA,
         SPEED,
+        TPE,
     )
 }
 

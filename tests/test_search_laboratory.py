@@ -35,9 +35,15 @@ def lab():
 
 def steady(lab):
     """The laboratory as if no seed made a difference: every training finds the worth."""
-    worth = lab.fresh.mean(axis=1)
-    errors = np.broadcast_to(worth[:, None, None], lab.errors.shape)
-    return Laboratory(lab.configurations, errors, lab.fresh_parts)
+    worth = lab.fresh.mean(axis=1)[:, None, None]
+    errors = np.broadcast_to(worth, lab.errors.shape)
+    return Laboratory(lab.configurations, errors, np.broadcast_to(worth, lab.fresh_parts.shape))
+
+
+def judged(lab, place, error):
+    """What the place is worth by the seeds other than the one that had this error at the end."""
+    seed = int(np.flatnonzero(lab.errors[place, :, -1] == error)[0])
+    return np.delete(lab.fresh[place], seed).mean()
 
 
 # ---------------------------------------------------------------------------- trainings
@@ -147,9 +153,12 @@ def test_the_nearest_place_is_nearest_on_each_scale(lab):
 
 def test_a_training_is_drawn_with_any_of_the_seeds(lab):
     places = np.zeros((200, 2), dtype=int)
-    seen = lab.observe(places, rng())
+    seen, worth = lab.observe(places, rng())
     assert seen.shape == (200, 2, 9)
+    assert worth.shape == (200, 2)
     assert {tuple(errors) for errors in seen.reshape(-1, 9)} == {tuple(e) for e in lab.errors[0]}
+    for errors, value in zip(seen.reshape(-1, 9), worth.ravel(), strict=True):
+        assert value == pytest.approx(judged(lab, 0, errors[-1]))
 
 
 # ---------------------------------------------------------------------------- replays
@@ -182,13 +191,12 @@ def test_a_search_that_looks_sees_what_it_is_told_and_is_judged_by_the_worth(lab
 
     found = replay_one_by_one(lab, search, 2, rng())
     assert found.shape == (2, 12)
-    worth = lab.fresh.mean(axis=1)
     for row in range(2):
         part = asked[12 * row : 12 * row + 12]
         for configuration, error in part:
             assert error in lab.errors[lab.nearest([configuration])[0], :, -1]
-        best = min(part, key=lambda pair: pair[1])[0]
-        assert found[row, -1] == worth[lab.nearest([best])[0]]
+        best, error = min(part, key=lambda pair: pair[1])
+        assert found[row, -1] == pytest.approx(judged(lab, lab.nearest([best])[0], error))
 
 
 def test_coarse_to_fine_is_replayed_round_by_round(lab):
@@ -203,12 +211,12 @@ def test_halving_keeps_the_best_of_each_rung(lab):
     assert cost == (27 * 1 + 9 * 2 + 3 * 6) / 9 == 7.0
     r = rng(4)
     places = lab.nearest(at_random(SPACE, 50 * 27, r)).reshape(50, 27)
-    observed = lab.observe(places, r)
+    observed, worth = lab.observe(places, r)
     for row in range(50):
         alive = sorted(range(27), key=lambda i: observed[row, i, 0])[:9]
         alive = sorted(alive, key=lambda i: observed[row, i, 2])[:3]
         winner = min(alive, key=lambda i: observed[row, i, 8])
-        assert found[row] == pytest.approx(lab.fresh[places[row, winner]].mean())
+        assert found[row] == pytest.approx(worth[row, winner])
     for size in (0, 10, -9):
         with pytest.raises(ValueError, match="multiple of 9"):
             replay_halving(lab, size, 1, rng())
