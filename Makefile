@@ -11,7 +11,7 @@ export UV_COMPILE_BYTECODE := 1
 export PYDEVD_DISABLE_FILE_VALIDATION := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help book serve test test-fast lint format data lab execute experiment bench-range repository clean setup system
+.PHONY: help book serve test test-fast lint format data lab execute experiment bench-range bench-schedules repository clean setup system
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,6 +52,9 @@ experiment: setup data ## compute a stored experiment, resumable: NAME=name; no 
 
 bench-range: setup data ## time the range test beside its peers (fetches PyTorch, some minutes)
 	UV=$(abspath $(shell command -v $(UV) || echo $(UV))) $(RUN) python -m benchmarks.range_test
+
+bench-schedules: setup data ## time schedules beside a constant rate, and the CNN beside the source's eager way
+	$(RUN) python -m benchmarks.schedules
 
 repository: setup ## change the book's address everywhere: URL=https://github.com/me/book
 	$(RUN) python -m tools.repository $(URL)

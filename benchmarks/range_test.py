@@ -24,34 +24,25 @@ is printed. Then the callback and range_test on other networks: whole calls.
 from __future__ import annotations
 
 import argparse
-import datetime as dt
 import itertools
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-STORED = Path(__file__).parent / "results" / "range-test.json"
+from benchmarks.measured import RESULTS, provenance, seconds, store
+
+STORED = RESULTS / "range-test.json"
 STEPS, FEW, BATCH = 1719, 8, 32
 LOWEST, HIGHEST = 1e-3, 0.1
 FACTOR = (HIGHEST / LOWEST) ** (1 / (STEPS - 1))
-
-
-def seconds(call: Callable[[], Any]) -> float:
-    """How long a call takes."""
-    began = time.perf_counter()
-    call()
-    return time.perf_counter() - began
 
 
 def compiled(build: Callable[[], Any], optimizer: Callable[[float], Any]) -> Any:
@@ -165,7 +156,7 @@ def networks() -> dict[str, tuple[Callable[[], Any], Callable[[float], Any], int
     """The book's networks, with an optimizer and a number of steps each."""
     import keras
 
-    from helpers.models import mlp
+    from helpers.models import cnn, mlp
 
     layers = keras.layers
 
@@ -180,21 +171,6 @@ def networks() -> dict[str, tuple[Callable[[], Any], Callable[[float], Any], int
             return keras.Sequential([*ends, *hidden, layers.Dense(10, activation="softmax")])
 
         return build
-
-    def cnn() -> Any:
-        return keras.Sequential(
-            [
-                keras.Input((28, 28)),
-                layers.Reshape((28, 28, 1)),
-                layers.Conv2D(32, 3, padding="same", activation="relu"),
-                layers.MaxPooling2D(),
-                layers.Conv2D(64, 3, padding="same", activation="relu"),
-                layers.MaxPooling2D(),
-                layers.Flatten(),
-                layers.Dense(128, activation="relu"),
-                layers.Dense(10, activation="softmax"),
-            ]
-        )
 
     sgd = keras.optimizers.SGD
     norm = blocks(lambda: [layers.BatchNormalization(), layers.ReLU()], bias=False)
@@ -268,33 +244,14 @@ def measure(rounds: int) -> dict[str, Any]:
             model = compiled(build, optimizer)
             times["range_test"].append(seconds(lambda: ours(model, x, y, number)))  # noqa: B023
         others[name] = times
+    where = provenance()
     return {
         "whole": whole,
         "steps": steps,
         "others": others,
-        "versions": {
-            **{name: version(name) for name in ("keras", "numpy", "tensorflow")},
-            **peer["versions"],
-            "python": platform.python_version(),
-        },
-        "machine": {
-            "processor": processor(),
-            "cores": os.cpu_count(),
-            "system": platform.platform(),
-        },
-        "date": dt.date.today().isoformat(),
-        "commit": subprocess.run(
-            ["git", "rev-parse", "--short", "HEAD"], check=False, capture_output=True, text=True
-        ).stdout.strip(),
+        **where,
+        "versions": {**where["versions"], **peer["versions"]},
     }
-
-
-def processor() -> str:
-    """The processor's name, where the system tells it."""
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
 
 
 def report(found: dict[str, Any]) -> str:
@@ -327,10 +284,7 @@ def main() -> None:
 
     reproducible.begin()
     found = measure(rounds)
-    STORED.parent.mkdir(exist_ok=True)
-    new = STORED.with_suffix(".new")
-    new.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    os.replace(new, STORED)
+    store(found, STORED)
     print(report(found))
 
 

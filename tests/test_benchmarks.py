@@ -12,6 +12,7 @@ from tools.notebooks import ROOT
 sys.path.insert(0, str(ROOT))  # benchmarks is no part of the package
 
 from benchmarks import range_test as bench
+from benchmarks import schedules as bench_schedules
 
 
 @pytest.fixture(scope="module")
@@ -77,3 +78,35 @@ def test_the_contenders_train_and_the_ports_put_back_what_they_promise(monkeypat
 
     bench.by_hand(x, y, 130)
     assert len(bench.ours(model, x, y, 130).losses) == 130
+
+
+# ---------------------------------------------------------------------------- schedules
+
+
+@pytest.fixture(scope="module")
+def schedules_stored():
+    return json.loads(bench_schedules.STORED.read_text(encoding="utf-8"))
+
+
+def test_a_schedule_costs_nearly_nothing_and_the_cnn_needs_no_eager_mode(schedules_stored):
+    found = schedules_stored
+    assert set(found["mlp"]) == set(bench_schedules.contenders(1000))
+    for name, shares in bench_schedules.shares_of_a_step(found).items():
+        assert max(shares.values()) <= 0.02, name
+    noise = abs(bench_schedules.ratios(found)["constant, once more"] - 1)
+    for name, ratio in bench_schedules.ratios(found).items():
+        assert ratio <= 1.02 + noise + 0.01, name
+    assert bench_schedules.speedup(found) >= 5
+    report = bench_schedules.report(found)
+    assert all(name in report for name in (*found["mlp"], *found["cnn"]) if name != "constant")
+
+
+def test_the_eager_schedule_is_the_sources(keras_begun):
+    import tensorflow as tf
+
+    from helpers.schedules import CosineRestarts
+
+    eager = bench_schedules.eager_schedule(1e-3, 400, 1.25)
+    rates = [eager(tf.constant(step)) for step in range(1500)]
+    ours = CosineRestarts(1e-3, 400, growth=1.25)
+    np.testing.assert_allclose(rates, ours(np.arange(1500)), atol=1e-3 / 100)

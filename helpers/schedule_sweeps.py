@@ -1,0 +1,279 @@
+"""The experiments about schedules: a tournament of schedules, and the source's long run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from helpers.data import FashionMNIST, load_fashion_mnist
+from helpers.experiments import Experiment
+from helpers.models import mlp
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+__all__ = [
+    "AVERAGED",
+    "FRESH",
+    "NAMES",
+    "PEAKS",
+    "PLATEAU",
+    "TOURNAMENT",
+    "ScheduledTrainer",
+    "arms",
+    "compete",
+]
+
+TRAINED_ON = 20_000
+"""Images to train on, the first ones."""
+
+FRESH = slice(30_000, 50_000)
+"""Training images that no run of the tournament trains on: they judge what was chosen."""
+
+BATCH_SIZE = 128
+
+PEAKS = [2.0**k for k in range(-9, -1)]
+"""The largest rates that are tried: 1/512 to 1/4, each twice the one before."""
+
+NAMES = [
+    "constant",
+    "exponential",
+    "piecewise",
+    "linear",
+    "cosine",
+    "warm-up, cosine",
+    "inverse root",
+    "one-cycle",
+    "warm-up, stable, decay",
+    "restarts",
+    "triangular",
+    "constant, averaged",
+    "plateau",
+]
+"""The arms of the tournament, in the order of `arms`."""
+
+PLATEAU = "plateau"
+"""The arm that lowers its rate when the validation loss has not improved."""
+
+AVERAGED = "constant, averaged"
+"""The arm with a constant rate whose weights are averaged along the way."""
+
+
+def arms(peak: float, steps: int) -> dict[str, Any]:
+    """Return the arms of the tournament: a schedule for each, or a number.
+
+    Args:
+        peak: the largest rate.
+        steps: of the whole training.
+
+    Example:
+        >>> from helpers.schedules import values
+        >>> values(arms(0.5, 4)["linear"], np.arange(4)).tolist()
+        [0.5, 0.375, 0.25, 0.125]
+    """
+    import keras
+
+    from helpers.schedules import (
+        CosineRestarts,
+        InverseSquareRoot,
+        OneCycle,
+        Triangular,
+        WarmupStableDecay,
+    )
+
+    kerass = keras.optimizers.schedules
+    half, rest = steps // 2, 3 * steps // 4
+    warm: dict[str, Any] = {"warmup_fraction": 0.1, "start_at_floor": False}
+    return {
+        "constant": peak,
+        "exponential": kerass.ExponentialDecay(peak, steps, 0.01),
+        "piecewise": kerass.PiecewiseConstantDecay([half, rest], [peak, peak / 10, peak / 100]),
+        "linear": kerass.PolynomialDecay(peak, steps, 0.0),
+        "cosine": kerass.CosineDecay(peak, steps),
+        "warm-up, cosine": CosineRestarts(peak, steps, **warm),
+        "inverse root": InverseSquareRoot(peak, steps / 10),
+        "one-cycle": OneCycle(peak, steps),
+        "warm-up, stable, decay": WarmupStableDecay(peak, steps),
+        "restarts": CosineRestarts(peak, steps / 7, growth=2, **warm),  # 1 + 2 + 4 sevenths
+        "triangular": Triangular(peak / 10, peak, half_cycle=steps / 6),  # three of them
+        AVERAGED: peak,
+        PLATEAU: peak,
+    }
+
+
+class ScheduledTrainer:
+    """The 784-300-100-10 MLP with momentum 0.9 and any rate at each step; each training is new.
+
+    The rates of an epoch are an argument of one compiled function, so that no schedule has to be
+    compiled: with Keras's `fit`, compiling would take longer than training.
+
+    Args:
+        data: Fashion-MNIST; its first training images are trained on, in whole batches.
+        seed: seed of the initial weights and of the orders of the examples.
+        images: how many images are trained on.
+        ema: momentum of an average of the weights along the way, with which `wrong` guesses;
+            by default there is none.
+
+    Example:
+        >>> trainer = ScheduledTrainer(load_fashion_mnist(), 0, images=256)
+        >>> trainer.train(np.full(2, 0.1), epochs=1)
+        >>> trainer.train(np.full(3, 0.1), epochs=1)
+        Traceback (most recent call last):
+            ...
+        ValueError: expected a rate for each of 2 steps in 1 epochs, found 3
+    """
+
+    def __init__(
+        self,
+        data: FashionMNIST,
+        seed: int,
+        *,
+        images: int = TRAINED_ON,
+        ema: float | None = None,
+    ) -> None:
+        import keras
+        import tensorflow as tf
+
+        keras.utils.set_random_seed(seed)
+        model = mlp()
+        averaging = {} if ema is None else {"use_ema": True, "ema_momentum": ema}
+        optimizer = keras.optimizers.SGD(momentum=0.9, **averaging)
+        optimizer.build(model.trainable_variables)
+        loss_of = keras.losses.SparseCategoricalCrossentropy()
+        x, y = tf.constant(data.x_train[:images]), tf.constant(data.y_train[:images])
+
+        @tf.function(jit_compile=True)  # type: ignore[untyped-decorator]
+        def train_epoch(batches: tf.Tensor, rates: tf.Tensor) -> None:
+            for i in tf.range(tf.shape(batches)[0]):
+                optimizer.learning_rate.assign(rates[i])
+                with tf.GradientTape() as tape:
+                    guesses = model(tf.gather(x, batches[i]), training=True)
+                    loss = loss_of(tf.gather(y, batches[i]), guesses)
+                optimizer.apply(tape.gradient(loss, model.trainable_variables))
+
+        @tf.function(jit_compile=True)  # type: ignore[untyped-decorator]
+        def guess(images: tf.Tensor) -> tf.Tensor:
+            return model(images)
+
+        self.data, self.seed, self.images, self.ema = data, seed, images, ema
+        self.steps_per_epoch = images // BATCH_SIZE
+        self.model, self.optimizer = model, optimizer
+        self.variables = [*model.variables, *optimizer.variables]
+        self.start = [variable.numpy() for variable in self.variables]
+        self.train_epoch, self.guess = train_epoch, guess
+
+    def train(
+        self,
+        rates: np.ndarray,
+        *,
+        epochs: int,
+        watch: Callable[[int, np.ndarray], np.ndarray] | None = None,
+    ) -> None:
+        """Train anew, from the start.
+
+        Args:
+            rates: (epochs x steps an epoch,) the rate of each step.
+            epochs: passes over the images.
+            watch: called after each epoch with its number, from 0, and the rates; it returns the
+                rates to go on with.
+
+        Raises:
+            ValueError: there is not one rate for each step.
+        """
+        steps = epochs * self.steps_per_epoch
+        if len(rates) != steps:
+            raise ValueError(
+                f"expected a rate for each of {steps} steps in {epochs} epochs, found {len(rates)}"
+            )
+        for variable, value in zip(self.variables, self.start, strict=True):
+            variable.assign(value)
+        rng = np.random.default_rng(self.seed)
+        shape = self.steps_per_epoch, BATCH_SIZE
+        for epoch in range(epochs):
+            order = rng.permutation(self.images)[: shape[0] * shape[1]].reshape(shape)
+            now = slice(epoch * shape[0], (epoch + 1) * shape[0])
+            self.train_epoch(order, rates[now].astype(np.float32))
+            if watch is not None:
+                rates = watch(epoch, rates)
+        if self.ema is not None:
+            self.optimizer.finalize_variable_values(self.model.trainable_variables)
+
+    def results(self, x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
+        """Return the mean loss and the error, from 0 to 1, on some images."""
+        guesses = self.guess(x).numpy()
+        likelihoods = np.maximum(guesses[np.arange(len(y)), y], 1e-7)
+        return float(-np.log(likelihoods).mean()), float((guesses.argmax(axis=1) != y).mean())
+
+
+def compete(data: FashionMNIST, seed: int, *, arm: str, epochs: int) -> dict[str, Any]:
+    """Train the MLP with one arm of the tournament, once with each of `PEAKS`.
+
+    The arm "plateau" is Keras's `ReduceLROnPlateau` on the validation loss, with factor 0.3 and a
+    patience of a tenth of the epochs, at least 1. The averaged arm looks back over a twentieth of
+    the steps.
+
+    Args:
+        data: Fashion-MNIST; the test set stays closed.
+        seed: seed of the initial weights and of the orders of the examples.
+        arm: one of `arms`.
+        epochs: the budget.
+
+    Returns:
+        valid_loss, valid_error and fresh_error, one for each peak, at the end of the training.
+
+    Example:
+        >>> found = compete(load_fashion_mnist(), 0, arm="cosine", epochs=1)
+        >>> [len(found[name]) for name in ("valid_loss", "valid_error", "fresh_error")]
+        [8, 8, 8]
+    """
+    from helpers.schedules import values
+
+    steps = epochs * (TRAINED_ON // BATCH_SIZE)
+    ema = 1 - 20 / steps if arm == AVERAGED else None
+    trainer = ScheduledTrainer(data, seed, ema=ema)
+    found: dict[str, Any] = {"valid_loss": [], "valid_error": [], "fresh_error": []}
+    for peak in PEAKS:
+        watch = _plateau(trainer, peak, epochs) if arm == PLATEAU else None
+        rates = values(arms(peak, steps)[arm], np.arange(steps))
+        trainer.train(rates, epochs=epochs, watch=watch)
+        loss, error = trainer.results(data.x_valid, data.y_valid)
+        found["valid_loss"].append(loss)
+        found["valid_error"].append(error)
+        found["fresh_error"].append(trainer.results(data.x_train[FRESH], data.y_train[FRESH])[1])
+    return found
+
+
+def _plateau(
+    trainer: ScheduledTrainer, peak: float, epochs: int
+) -> Callable[[int, np.ndarray], np.ndarray]:
+    """Keras's `ReduceLROnPlateau`, as something that watches a `ScheduledTrainer`."""
+    import keras
+
+    callback = keras.callbacks.ReduceLROnPlateau(factor=0.3, patience=max(1, epochs // 10))
+    callback.set_model(trainer)
+    callback.on_train_begin()
+    trainer.optimizer.learning_rate = peak
+
+    def watch(epoch: int, rates: np.ndarray) -> np.ndarray:
+        before = float(trainer.optimizer.learning_rate)
+        loss, _ = trainer.results(trainer.data.x_valid, trainer.data.y_valid)
+        callback.on_epoch_end(epoch, {"val_loss": loss})
+        return rates * (float(trainer.optimizer.learning_rate) / before)
+
+    return watch
+
+
+TOURNAMENT = {
+    epochs: Experiment(
+        name=f"tournament-{epochs}",
+        question=f"Which schedule is best when there are {epochs} epochs?",
+        train=compete,
+        grid={"arm": NAMES, "epochs": [epochs]},
+        seeds=range(5),
+        tolerance={"valid_loss": 1.0, "valid_error": 0.05, "fresh_error": 0.05},
+        load=load_fashion_mnist,
+    )
+    for epochs in (2, 8, 32)
+}
