@@ -1,7 +1,8 @@
-"""What the benchmarks share: seconds, where they were measured, and how they are stored."""
+"""What the benchmarks share: seconds, where they were measured, how they are stored, a command."""
 
 from __future__ import annotations
 
+import argparse
 import datetime as dt
 import json
 import os
@@ -49,6 +50,26 @@ def processor() -> str:
     lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor()
+
+
+def command(
+    name: str,
+    measure: Callable[[int], dict[str, Any]],
+    report: Callable[[dict[str, Any]], str],
+    path: Path,
+    rounds: int,
+) -> None:
+    """Measure, print and store."""
+    parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{name}")
+    parser.add_argument("--rounds", type=int, default=rounds, help="how often each is measured")
+    rounds = parser.parse_args().rounds
+
+    from helpers import reproducible
+
+    reproducible.begin()
+    found = measure(rounds)
+    store(found, path)
+    print(report(found))
 
 
 def store(found: dict[str, Any], path: Path) -> None:

@@ -23,7 +23,6 @@ is printed. Then the callback and range_test on other networks: whole calls.
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import json
 import os
@@ -37,7 +36,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.measured import RESULTS, provenance, seconds, store
+from benchmarks.measured import RESULTS, command, provenance, seconds
 
 STORED = RESULTS / "range-test.json"
 STEPS, FEW, BATCH = 1719, 8, 32
@@ -274,19 +273,5 @@ def report(found: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def main() -> None:
-    """Measure, print and store."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.range_test")
-    parser.add_argument("--rounds", type=int, default=10, help="how often each is measured")
-    rounds = parser.parse_args().rounds
-
-    from helpers import reproducible
-
-    reproducible.begin()
-    found = measure(rounds)
-    store(found, STORED)
-    print(report(found))
-
-
 if __name__ == "__main__":
-    main()
+    command("range_test", measure, report, STORED, rounds=10)

@@ -16,14 +16,13 @@ compiled, with `CosineRestarts`.
 
 from __future__ import annotations
 
-import argparse
 import math
 import statistics
 from typing import Any
 
 import numpy as np
 
-from benchmarks.measured import RESULTS, provenance, seconds, store
+from benchmarks.measured import RESULTS, command, provenance, seconds
 
 STORED = RESULTS / "schedules.json"
 BATCH, STEPS, CNN_STEPS = 32, 256, 150
@@ -189,19 +188,5 @@ def report(found: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def main() -> None:
-    """Measure, print and store."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.schedules")
-    parser.add_argument("--rounds", type=int, default=100, help="how often each is measured")
-    rounds = parser.parse_args().rounds
-
-    from helpers import reproducible
-
-    reproducible.begin()
-    found = measure(rounds)
-    store(found, STORED)
-    print(report(found))
-
-
 if __name__ == "__main__":
-    main()
+    command("schedules", measure, report, STORED, rounds=100)
