@@ -263,6 +263,7 @@ def test_a_schedule_keeps_nothing(schedule):
     assert np.array_equal(schedule(steps[::-1])[::-1], first)
     assert np.array_equal(values(schedule, steps), first)
     assert schedule(-3) == schedule(0)
+    assert float(schedule(tf.constant(-3))) == pytest.approx(float(schedule(0)), rel=1e-6)
 
 
 @pytest.mark.parametrize("schedule", KERAS, ids=name_of)
