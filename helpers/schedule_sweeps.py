@@ -275,5 +275,5 @@ TOURNAMENT = {
         tolerance={"valid_loss": 1.0, "valid_error": 0.05, "fresh_error": 0.05},
         load=load_fashion_mnist,
     )
-    for epochs in (2, 8, 32)
+    for epochs in (2, 8)
 }
