@@ -70,7 +70,7 @@ def arms(peak: float, steps: int) -> dict[str, Any]:
 
     Example:
         >>> from helpers.schedules import values
-        >>> values(arms(0.5, 4)["linear"], np.arange(4)).tolist()
+        >>> values(arms(0.5, 20)["linear"], [0, 5, 10, 15]).tolist()
         [0.5, 0.375, 0.25, 0.125]
     """
     import keras
