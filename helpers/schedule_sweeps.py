@@ -113,7 +113,7 @@ class ScheduledTrainer:
         data: Fashion-MNIST; its first training images are trained on, in whole batches.
         seed: seed of the initial weights and of the orders of the examples.
         images: how many images are trained on.
-        ema: momentum of an average of the weights along the way, with which `wrong` guesses;
+        ema: momentum of an average of the weights along the way, which are its weights at the end;
             by default there is none.
 
     Example:
