@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,14 +17,22 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AVERAGED",
+    "COMPANY",
     "FRESH",
     "NAMES",
+    "NOISE_FLOOR",
     "PEAKS",
     "PLATEAU",
     "TOURNAMENT",
+    "WARM_UP",
+    "WARM_UP_PEAKS",
     "ScheduledTrainer",
     "arms",
+    "batches_in_order",
     "compete",
+    "drop_rate",
+    "train_in_company",
+    "warm_up",
 ]
 
 TRAINED_ON = 20_000
@@ -104,7 +113,7 @@ def arms(peak: float, steps: int) -> dict[str, Any]:
 
 
 class ScheduledTrainer:
-    """The 784-300-100-10 MLP with momentum 0.9 and any rate at each step; each training is new.
+    """The 784-300-100-10 MLP and any rate at each step; each training is new.
 
     The rates of an epoch are an argument of one compiled function, so that no schedule has to be
     compiled: with Keras's `fit`, compiling would take longer than training.
@@ -115,6 +124,7 @@ class ScheduledTrainer:
         images: how many images are trained on.
         ema: momentum of an average of the weights along the way, which are its weights at the end;
             by default there is none.
+        optimizer: a class of Keras; by default SGD with momentum 0.9.
 
     Example:
         >>> trainer = ScheduledTrainer(load_fashion_mnist(), 0, images=256)
@@ -132,6 +142,7 @@ class ScheduledTrainer:
         *,
         images: int = TRAINED_ON,
         ema: float | None = None,
+        optimizer: Callable[..., Any] | None = None,
     ) -> None:
         import keras
         import tensorflow as tf
@@ -139,19 +150,20 @@ class ScheduledTrainer:
         keras.utils.set_random_seed(seed)
         model = mlp()
         averaging = {} if ema is None else {"use_ema": True, "ema_momentum": ema}
-        optimizer = keras.optimizers.SGD(momentum=0.9, **averaging)
-        optimizer.build(model.trainable_variables)
+        make = optimizer or partial(keras.optimizers.SGD, momentum=0.9)
+        made: Any = make(**averaging)
+        made.build(model.trainable_variables)
         loss_of = keras.losses.SparseCategoricalCrossentropy()
         x, y = tf.constant(data.x_train[:images]), tf.constant(data.y_train[:images])
 
         @tf.function(jit_compile=True)  # type: ignore[untyped-decorator]
         def train_epoch(batches: tf.Tensor, rates: tf.Tensor) -> None:
             for i in tf.range(tf.shape(batches)[0]):
-                optimizer.learning_rate.assign(rates[i])
+                made.learning_rate.assign(rates[i])
                 with tf.GradientTape() as tape:
                     guesses = model(tf.gather(x, batches[i]), training=True)
                     loss = loss_of(tf.gather(y, batches[i]), guesses)
-                optimizer.apply(tape.gradient(loss, model.trainable_variables))
+                made.apply(tape.gradient(loss, model.trainable_variables))
 
         @tf.function(jit_compile=True)  # type: ignore[untyped-decorator]
         def guess(images: tf.Tensor) -> tf.Tensor:
@@ -159,8 +171,8 @@ class ScheduledTrainer:
 
         self.data, self.seed, self.images, self.ema = data, seed, images, ema
         self.steps_per_epoch = images // BATCH_SIZE
-        self.model, self.optimizer = model, optimizer
-        self.variables = [*model.variables, *optimizer.variables]
+        self.model, self.optimizer = model, made
+        self.variables = [*model.variables, *made.variables]
         self.start = [variable.numpy() for variable in self.variables]
         self.train_epoch, self.guess = train_epoch, guess
 
@@ -265,6 +277,172 @@ def _plateau(
     return watch
 
 
+def drop_rate(
+    data: FashionMNIST, seed: int, *, rate: float, dropped_after: int, epochs: int = 16
+) -> dict[str, Any]:
+    """Train the MLP at one rate, and from some epoch on at a tenth of it.
+
+    Args:
+        data: Fashion-MNIST; the test set stays closed.
+        seed: seed of the initial weights and of the orders of the examples.
+        rate: the first rate, greater than 0.
+        dropped_after: how many epochs have the first rate.
+        epochs: passes over the images, the first 20,000.
+
+    Returns:
+        loss (on all images trained on) and fresh_error, at the end of each epoch.
+
+    Example:
+        >>> found = drop_rate(load_fashion_mnist(), 0, rate=0.1, dropped_after=1, epochs=2)
+        >>> len(found["loss"]), len(found["fresh_error"])
+        (2, 2)
+    """
+    trainer = ScheduledTrainer(data, seed)
+    rates = np.full(epochs * trainer.steps_per_epoch, rate)
+    rates[dropped_after * trainer.steps_per_epoch :] /= 10
+    found: dict[str, Any] = {"loss": [], "fresh_error": []}
+    trained_on = data.x_train[:TRAINED_ON], data.y_train[:TRAINED_ON]
+    fresh = data.x_train[FRESH], data.y_train[FRESH]
+
+    def watch(_: int, rates: np.ndarray) -> np.ndarray:
+        found["loss"].append(trainer.results(*trained_on)[0])
+        found["fresh_error"].append(trainer.results(*fresh)[1])
+        return rates
+
+    trainer.train(rates, epochs=epochs, watch=watch)
+    return found
+
+
+WARM_UP_PEAKS = {
+    "momentum": [2.0**k for k in range(-6, 1)],
+    "Adam": [2.0**k for k in range(-11, -2)],
+}
+"""The peaks that `warm_up` tries with each optimizer."""
+
+
+def warm_up(
+    data: FashionMNIST, seed: int, *, optimizer: str, warmup: int, epochs: int = 4
+) -> dict[str, Any]:
+    """Train the MLP with a warm-up and a straight decay to zero, once with each peak.
+
+    Args:
+        data: Fashion-MNIST; the test set stays closed.
+        seed: seed of the initial weights and of the orders of the examples.
+        optimizer: "momentum" or "Adam".
+        warmup: the steps of the warm-up, 0 for none.
+        epochs: the whole budget, warm-up and decay, of passes over the first 20,000 images.
+
+    Returns:
+        valid_error and fresh_error at the end, one for each of `WARM_UP_PEAKS`.
+
+    Raises:
+        ValueError: another optimizer.
+
+    Example:
+        >>> found = warm_up(load_fashion_mnist(), 0, optimizer="Adam", warmup=20, epochs=1)
+        >>> len(found["valid_error"]), len(found["fresh_error"])
+        (9, 9)
+    """
+    import keras
+
+    from helpers.schedules import WarmUp, values
+
+    if optimizer not in WARM_UP_PEAKS:
+        raise ValueError(f"optimizer is one of {list(WARM_UP_PEAKS)}, found {optimizer!r}")
+    trainer = ScheduledTrainer(
+        data, seed, optimizer=keras.optimizers.Adam if optimizer == "Adam" else None
+    )
+    steps = epochs * trainer.steps_per_epoch
+    found: dict[str, Any] = {"valid_error": [], "fresh_error": []}
+    for peak in WARM_UP_PEAKS[optimizer]:
+        decay = keras.optimizers.schedules.PolynomialDecay(peak, steps - warmup, 0.0)
+        schedule = WarmUp(decay, warmup) if warmup else decay
+        trainer.train(values(schedule, np.arange(steps)), epochs=epochs)
+        found["valid_error"].append(trainer.results(data.x_valid, data.y_valid)[1])
+        found["fresh_error"].append(trainer.results(data.x_train[FRESH], data.y_train[FRESH])[1])
+    return found
+
+
+def batches_in_order(x: np.ndarray, y: np.ndarray, *, pipeline: str, seed: int) -> tf.data.Dataset:
+    """Return whole batches of 128 in another order in each epoch.
+
+    Args:
+        x: (n, ...) inputs.
+        y: (n,) labels.
+        pipeline: "shuffle, batch", or "batch, shuffle": then a batch has the same examples in
+            each epoch.
+        seed: gives the orders.
+
+    Raises:
+        ValueError: another pipeline.
+
+    Example:
+        >>> numbers = np.arange(512)
+        >>> batches = batches_in_order(numbers, numbers, pipeline="batch, shuffle", seed=0)
+        >>> sorted(int(x[0]) for x, _ in batches)
+        [0, 128, 256, 384]
+    """
+    import tensorflow as tf
+
+    examples = tf.data.Dataset.from_tensor_slices((x, y))
+    if pipeline == "shuffle, batch":
+        return examples.shuffle(len(x), seed=seed).batch(BATCH_SIZE, drop_remainder=True)
+    if pipeline == "batch, shuffle":
+        return examples.batch(BATCH_SIZE, drop_remainder=True).shuffle(len(x), seed=seed)
+    raise ValueError(f"pipeline is 'shuffle, batch' or 'batch, shuffle', found {pipeline!r}")
+
+
+def train_in_company(
+    data: FashionMNIST, seed: int, *, pipeline: str, sort: bool, rate: float, epochs: int = 8
+) -> dict[str, Any]:
+    """Train the MLP on batches whose examples change company in each epoch, or never do.
+
+    Args:
+        data: Fashion-MNIST; the test set stays closed.
+        seed: seed of the initial weights and of the orders.
+        pipeline: one of `batches_in_order`.
+        sort: whether the images come sorted by class.
+        rate: the first rate; it falls in a straight line to zero.
+        epochs: passes over the first 19,968 images, 156 batches.
+
+    Returns:
+        valid_error and fresh_error at the end.
+
+    Raises:
+        ValueError: another pipeline.
+
+    Example:
+        >>> settings = {"pipeline": "batch, shuffle", "sort": False, "rate": 0.1, "epochs": 1}
+        >>> sorted(train_in_company(load_fashion_mnist(), 0, **settings))
+        ['fresh_error', 'valid_error']
+    """
+    import keras
+
+    whole = TRAINED_ON // BATCH_SIZE * BATCH_SIZE
+    x, y = data.x_train[:whole], data.y_train[:whole]
+    order = np.argsort(y, kind="stable") if sort else np.arange(whole)
+    batches = batches_in_order(x[order], y[order], pipeline=pipeline, seed=seed)
+    keras.utils.set_random_seed(seed)
+    model = mlp()
+    decay = keras.optimizers.schedules.PolynomialDecay(rate, epochs * len(batches), 0.0)
+    model.compile(
+        keras.optimizers.SGD(decay, momentum=0.9),
+        "sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+        jit_compile=True,
+        steps_per_execution=len(batches),
+    )
+    model.fit(batches, epochs=epochs, shuffle=False, verbose=0)
+    judges = {
+        "valid_error": (data.x_valid, data.y_valid),
+        "fresh_error": (data.x_train[FRESH], data.y_train[FRESH]),
+    }
+    return {
+        name: 1 - model.evaluate(*judge, batch_size=500, verbose=0)[1]
+        for name, judge in judges.items()
+    }
+
+
 TOURNAMENT = {
     epochs: Experiment(
         name=f"tournament-{epochs}",
@@ -275,5 +453,39 @@ TOURNAMENT = {
         tolerance={"valid_loss": 1.0, "valid_error": 0.05, "fresh_error": 0.05},
         load=load_fashion_mnist,
     )
-    for epochs in (2, 8)
+    for epochs in (2, 8, 32)
 }
+
+NOISE_FLOOR = Experiment(
+    name="noise-floor",
+    question="What does a rate divided by ten do to the MLP, early or late?",
+    train=drop_rate,
+    grid={"rate": [2.0**-6, 2.0**-4, 2.0**-3], "dropped_after": [4, 12, 16]},
+    seeds=range(5),
+    tolerance={"loss": 0.3, "fresh_error": 0.03},
+    load=load_fashion_mnist,
+)
+
+WARM_UP = Experiment(
+    name="warm-up",
+    question="Which peaks do momentum and Adam bear, after a warm-up of which length?",
+    train=warm_up,
+    grid={"optimizer": list(WARM_UP_PEAKS), "warmup": [0, 20, 60, 300]},
+    seeds=range(5),
+    tolerance={"valid_error": 0.8, "fresh_error": 0.8},
+    load=load_fashion_mnist,
+)
+
+COMPANY = Experiment(
+    name="company",
+    question="What does it cost to shuffle after batching?",
+    train=train_in_company,
+    grid={
+        "pipeline": ["shuffle, batch", "batch, shuffle"],
+        "sort": [False, True],
+        "rate": [2.0**k for k in (-9, -7, -5, -3)],
+    },
+    seeds=range(5),
+    tolerance={"valid_error": 0.1, "fresh_error": 0.1},
+    load=load_fashion_mnist,
+)

@@ -21,7 +21,7 @@ from helpers.models import initialise, mlp, with_logits
 from helpers.optimizer_sweeps import DECAY, SENSITIVITY
 from helpers.practice import compiled_mlp, shuffled_batches, stopping
 from helpers.range_finder import RULES, range_test
-from helpers.schedule_sweeps import TOURNAMENT
+from helpers.schedule_sweeps import COMPANY, NOISE_FLOOR, TOURNAMENT, WARM_UP
 from helpers.search_laboratory import BY_BATCH, BY_DATA, LABORATORY, PANDA, SPEED, TPE
 
 if TYPE_CHECKING:
@@ -1097,6 +1097,9 @@ SWEEPS = {
         SPEED,
         TPE,
         *TOURNAMENT.values(),
+        NOISE_FLOOR,
+        WARM_UP,
+        COMPANY,
     )
 }
 

@@ -89,3 +89,67 @@ def test_rates_that_do_not_fit_the_steps_are_refused(images, keras_begun):
     trainer = ScheduledTrainer(images, 0, images=IMAGES)
     with pytest.raises(ValueError, match="each of 4 steps in 2 epochs, found 5"):
         trainer.train(np.full(5, 0.1), epochs=2)
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    """Instead of training: the rates of each training, and its trainer."""
+    calls = []
+
+    def train(self, rates, *, epochs, watch=None):
+        calls.append((self, rates))
+        for epoch in range(epochs if watch else 0):
+            assert watch(epoch, rates) is rates
+
+    monkeypatch.setattr(ScheduledTrainer, "train", train)
+    monkeypatch.setattr(ScheduledTrainer, "results", lambda *_: (2.0, 0.5))
+    return calls
+
+
+def test_a_rate_is_divided_by_ten_after_some_epochs(trained, keras_begun):
+    found = schedule_sweeps.drop_rate(
+        data.load_fashion_mnist(), 0, rate=0.5, dropped_after=2, epochs=3
+    )
+    ((_, rates),) = trained
+    assert rates.tolist() == [0.5] * 2 * 156 + [0.05] * 156
+    assert found == {"loss": [2.0] * 3, "fresh_error": [0.5] * 3}
+
+
+@pytest.mark.parametrize("optimizer", ["momentum", "Adam"])
+@pytest.mark.parametrize("warmup", [0, 20])
+def test_a_warm_up_is_part_of_the_budget(trained, keras_begun, optimizer, warmup):
+    import keras
+
+    schedule_sweeps.warm_up(
+        data.load_fashion_mnist(), 0, optimizer=optimizer, warmup=warmup, epochs=1
+    )
+    peaks = schedule_sweeps.WARM_UP_PEAKS[optimizer]
+    kind = {"momentum": keras.optimizers.SGD, "Adam": keras.optimizers.Adam}[optimizer]
+    assert len(trained) == len(peaks)
+    for peak, (trainer, rates) in zip(peaks, trained, strict=True):
+        assert isinstance(trainer.optimizer, kind)
+        assert rates.argmax() == warmup
+        np.testing.assert_allclose(
+            rates[: warmup + 1], peak * np.arange(1, warmup + 2) / (warmup + 1)
+        )
+        np.testing.assert_allclose(
+            rates[warmup:], np.linspace(peak, 0, 157 - warmup)[:-1], rtol=1e-5
+        )
+    with pytest.raises(ValueError, match="optimizer is one of"):
+        schedule_sweeps.warm_up(data.load_fashion_mnist(), 0, optimizer="adam", warmup=0)
+
+
+def test_only_shuffling_before_batching_changes_the_company(keras_begun):
+    numbers = np.arange(4 * BATCH_SIZE)
+
+    def companies(pipeline):
+        batches = schedule_sweeps.batches_in_order(numbers, numbers, pipeline=pipeline, seed=1)
+        return [[frozenset(x.numpy().tolist()) for x, _ in batches] for _ in range(2)]
+
+    first, second = companies("batch, shuffle")
+    assert set(first) == set(second)
+    assert first != second
+    first, second = companies("shuffle, batch")
+    assert not set(first) & set(second)
+    with pytest.raises(ValueError, match="found 'shuffle'"):
+        companies("shuffle")
