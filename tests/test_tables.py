@@ -12,7 +12,7 @@ from helpers import reproducible, sweeps
 pytestmark = pytest.mark.slow
 
 TODAY = dt.date.today().toordinal()
-TAKE_MINUTES = ["hundred-epochs", "practice", "stability-edge"]
+TAKE_MINUTES = ["hundred-epochs", "practice", "stability-edge", "source-run"]
 """Tables with rows of several minutes: one of them each day."""
 RESTING = [name for day, name in enumerate(TAKE_MINUTES) if day != TODAY % len(TAKE_MINUTES)]
 

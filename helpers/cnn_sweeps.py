@@ -1,0 +1,280 @@
+"""The trainings of the CNN: the source's long run, and restarts with their snapshots."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from helpers.data import FashionMNIST, load_fashion_mnist
+from helpers.experiments import Experiment
+from helpers.models import cnn
+from helpers.practice import shuffled_batches
+
+if TYPE_CHECKING:
+    import keras
+
+__all__ = [
+    "CYCLES",
+    "SOURCE_RUN",
+    "compile_for",
+    "ensemble_errors",
+    "loss_between",
+    "snapshots_at",
+    "train_as_source",
+    "train_in_cycles",
+]
+
+TRAINED_ON = 20_000
+"""Images that `train_in_cycles` trains on, the first ones."""
+
+FRESH = slice(30_000, 50_000)
+"""Training images that no run of `train_in_cycles` trains on: they judge."""
+
+EPOCHS = 15
+"""The budget of `train_in_cycles`, which is the source's."""
+
+CYCLES: dict[str, tuple[float, ...]] = {
+    "one": (15,),
+    "equal": (5, 5, 5),
+    "growing": (15 / 7, 30 / 7, 60 / 7),
+    "unfinished": (3, 3.75, 4.6875, 5.859375),
+}
+"""Lengths of the cycles in epochs; the last is the source's, whose run ends within a cycle."""
+
+
+def compile_for(model: keras.Model, schedule: Any) -> keras.Model:
+    """Return a model, compiled with Adam and a schedule, as the source's CNN is.
+
+    Args:
+        model: a classifier with probabilities as its outputs.
+        schedule: a rate or a schedule.
+
+    Example:
+        >>> float(compile_for(cnn(), 0.5).optimizer.learning_rate)
+        0.5
+    """
+    import keras
+
+    model.compile(
+        keras.optimizers.Adam(schedule),
+        "sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+        jit_compile=False,  # XLA slows convolutions down on a CPU
+    )
+    return model
+
+
+def train_as_source(data: FashionMNIST, seed: int, *, epochs: int = 15) -> dict[str, Any]:
+    """Train the CNN as the source did: batches of 32, Adam, cycles that grow by a quarter.
+
+    Args:
+        data: Fashion-MNIST; the test set is opened.
+        seed: seed of the initial weights and of the orders of the examples.
+        epochs: passes over the 55,000 training images.
+
+    Returns:
+        loss, accuracy (means over each epoch), valid_loss, valid_accuracy (at its end), one entry
+        an epoch; test_accuracy at the end.
+
+    Example:
+        >>> from helpers.data import few
+        >>> data = few(load_fashion_mnist(), 64)
+        >>> len(train_as_source(data, 0, epochs=2)["valid_accuracy"])
+        2
+    """
+    import keras
+
+    from helpers.schedules import CosineRestarts
+
+    batches = shuffled_batches(data.x_train, data.y_train, batch_size=32, seed=seed)
+    keras.utils.set_random_seed(seed)
+    schedule = CosineRestarts(1e-3, 3 * len(batches), floor=1e-7, growth=1.25)
+    model = compile_for(cnn(), schedule)
+    history = model.fit(
+        batches,
+        epochs=epochs,
+        validation_data=(data.x_valid, data.y_valid),
+        validation_batch_size=500,
+        shuffle=False,
+        verbose=0,
+    ).history
+    test = model.evaluate(data.x_test, data.y_test, batch_size=500, verbose=0)
+    return {
+        "loss": history["loss"],
+        "accuracy": history["accuracy"],
+        "valid_loss": history["val_loss"],
+        "valid_accuracy": history["val_accuracy"],
+        "test_accuracy": test[1],
+    }
+
+
+def snapshots_at(steps: list[int]) -> keras.callbacks.Callback:
+    """Return a Keras callback that keeps the weights after some steps.
+
+    Args:
+        steps: how many steps have been taken when the weights are kept, counted by the optimizer.
+
+    Returns:
+        A callback for `fit`, with the list `weights`: what `get_weights` gave, in the order of
+        the steps.
+
+    Example:
+        >>> model, snapshots = compile_for(cnn(), 1e-3), snapshots_at([1])
+        >>> x, y = np.zeros((2, 28, 28)), np.zeros(2)
+        >>> _ = model.fit(x, y, batch_size=1, verbose=0, callbacks=[snapshots])
+        >>> len(snapshots.weights), len(snapshots.weights[0])
+        (1, 8)
+    """
+    import keras
+
+    class Snapshots(keras.callbacks.Callback):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weights: list[list[np.ndarray]] = []
+
+        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:  # noqa: ARG002
+            if int(self.model.optimizer.iterations) in steps:
+                self.weights.append(self.model.get_weights())
+
+    return Snapshots()
+
+
+def ensemble_errors(
+    model: keras.Model, snapshots: list[list[np.ndarray]], x: np.ndarray, y: np.ndarray
+) -> tuple[list[float], list[float]]:
+    """Return the errors of snapshots, and of ensembles of them that average probabilities.
+
+    Args:
+        model: a classifier; it has the last snapshot's weights afterwards.
+        snapshots: weights, one set for each member.
+        x: (n, 28, 28) images.
+        y: (n,) labels.
+
+    Returns:
+        The error of each snapshot, and of the ensembles of the last one, the last two, ... all.
+
+    Example:
+        >>> model = cnn()
+        >>> alone, together = ensemble_errors(
+        ...     model, [model.get_weights()] * 2, np.zeros((2, 28, 28)), np.zeros(2))
+        >>> alone == together
+        True
+    """
+    guesses = []
+    for weights in snapshots:
+        model.set_weights(weights)
+        guesses.append(model.predict(x, batch_size=500, verbose=0))
+    sums = np.cumsum(guesses[::-1], axis=0)
+    return (
+        [float((guess.argmax(axis=1) != y).mean()) for guess in guesses],
+        [float((guess.argmax(axis=1) != y).mean()) for guess in sums],
+    )
+
+
+def loss_between(
+    model: keras.Model,
+    ends: tuple[list[np.ndarray], list[np.ndarray]],
+    x: np.ndarray,
+    y: np.ndarray,
+    shares: np.ndarray,
+) -> list[float]:
+    """Return the loss on the straight line between two sets of weights.
+
+    loss((1 - s) first + s second)    for each share s
+
+    Args:
+        model: compiled, its first metric being the loss; its weights are changed.
+        ends: the first and the second set of weights.
+        x: (n, 28, 28) images.
+        y: (n,) labels.
+        shares: (k,) places on the line.
+
+    Example:
+        >>> model = compile_for(cnn(), 1e-3)
+        >>> ends = model.get_weights(), model.get_weights()
+        >>> first, last = loss_between(model, ends, np.ones((2, 28, 28)), np.zeros(2), [0.0, 1.0])
+        >>> first == last
+        True
+    """
+    losses = []
+    for share in shares:
+        model.set_weights([(1 - share) * a + share * b for a, b in zip(*ends, strict=True)])
+        losses.append(model.evaluate(x, y, batch_size=500, verbose=0)[0])
+    return losses
+
+
+def train_in_cycles(
+    data: FashionMNIST, seed: int, *, cycles: str, peak: float, images: int = TRAINED_ON
+) -> dict[str, Any]:
+    """Train the CNN for 15 epochs with Adam in cosine cycles, each with a quarter of warm-up.
+
+    Args:
+        data: Fashion-MNIST; the test set stays closed.
+        seed: seed of the initial weights and of the orders of the examples.
+        cycles: one of `CYCLES`.
+        peak: the largest rate of each cycle.
+        images: how many, the first ones, are trained on, in batches of 128.
+
+    Returns:
+        valid_error, at the end of each epoch; snapshot_errors, on fresh images at the end of each
+        cycle (the last entry: at the end of the training); ensemble_errors, of the last snapshot,
+        the last two, ...; line_losses, on the first 5,000 training images, at eleven places
+        between successive snapshots.
+
+    Example:
+        >>> data = load_fashion_mnist()
+        >>> found = train_in_cycles(data, 0, cycles="equal", peak=1e-3, images=256)
+        >>> len(found["valid_error"]), len(found["snapshot_errors"]), len(found["line_losses"])
+        (15, 3, 2)
+    """
+    import keras
+
+    from helpers.schedules import CosineRestarts, Join
+
+    x, y = data.x_train[:images], data.y_train[:images]
+    batches = shuffled_batches(x, y, batch_size=128, seed=seed)
+    lengths = [length * len(batches) for length in CYCLES[cycles]]
+    each = [CosineRestarts(peak, length) for length in lengths]
+    schedule = Join(each, np.cumsum(lengths)[:-1]) if len(each) > 1 else each[0]
+    whole = EPOCHS * len(batches)
+    ends = [min(round(end), whole) for end in np.cumsum(lengths)]
+    keras.utils.set_random_seed(seed)
+    model, snapshots = compile_for(cnn(), schedule), snapshots_at(ends)
+    history = model.fit(
+        batches,
+        epochs=EPOCHS,
+        validation_data=(data.x_valid, data.y_valid),
+        validation_batch_size=500,
+        callbacks=[snapshots],
+        shuffle=False,
+        verbose=0,
+    ).history
+    kept = snapshots.weights
+    alone, together = ensemble_errors(model, kept, data.x_train[FRESH], data.y_train[FRESH])
+    shares = np.linspace(0, 1, 11)
+    pairs = itertools.pairwise(kept)
+    return {
+        "valid_error": [1 - accuracy for accuracy in history["val_accuracy"]],
+        "snapshot_errors": alone,
+        "ensemble_errors": together,
+        "line_losses": [loss_between(model, pair, x[:5000], y[:5000], shares) for pair in pairs],
+    }
+
+
+SOURCE_RUN = Experiment(
+    name="source-run",
+    question="What does the source's CNN reach in its fifteen epochs?",
+    train=train_as_source,
+    grid={},
+    seeds=range(3),
+    tolerance={
+        "loss": 0.05,
+        "accuracy": 0.02,
+        "valid_loss": 0.1,
+        "valid_accuracy": 0.02,
+        "test_accuracy": 0.01,
+    },
+    load=load_fashion_mnist,
+)
