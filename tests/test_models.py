@@ -121,3 +121,44 @@ def test_a_normalised_mlp_and_its_control_start_from_the_same_kernels():
     for one, other in zip(*kernels, strict=True):
         np.testing.assert_array_equal(one, other)
     assert kernels[0][0].std() == pytest.approx(np.sqrt(2 / 784), rel=0.05)
+
+
+def names_of(model):
+    return [type(layer).__name__ for layer in model.layers]
+
+
+def test_a_regularised_mlp_drops_out_after_each_relu():
+    model = models.regularised_mlp((6, 5), dropout=0.25)
+    assert names_of(model) == [
+        "Flatten",
+        *["Dense", "BatchNormalization", "ReLU", "Dropout"] * 2,
+        "Dense",
+    ]
+    assert [layer.rate for layer in model.layers if hasattr(layer, "rate")] == [0.25, 0.25]
+    assert [layer.units for layer in model.layers if hasattr(layer, "units")] == [6, 5, 10]
+
+
+def test_a_regularised_cnn_normalises_before_each_relu_and_halves_the_sides():
+    model = models.regularised_cnn((2, 3), 4, dropout=0.25)
+    assert names_of(model) == [
+        "Reshape",
+        *["Conv2D", "BatchNormalization", "ReLU", "MaxPooling2D"] * 2,
+        *["Flatten", "Dropout", "Dense", "BatchNormalization", "ReLU", "Dropout", "Dense"],
+    ]
+    assert model.layers[-7].output.shape == (None, 7 * 7 * 3)
+    assert not any(layer.use_bias for layer in model.layers[:-1] if hasattr(layer, "use_bias"))
+    assert models.regularised_cnn().count_params() < models.cnn().count_params()
+
+
+def test_flips_mirror_half_of_the_images_in_training_and_none_at_inference():
+    import keras
+
+    mirror = keras.Sequential([keras.Input((28, 28)), keras.layers.Identity()])
+    model = models.with_flips(mirror)
+    images = np.random.default_rng(0).normal(size=(400, 28, 28)).astype("float32")
+    np.testing.assert_array_equal(model.predict(images, verbose=0), images)
+    seen = np.asarray(model(images, training=True))
+    flipped = (seen == images[:, :, ::-1]).all(axis=(1, 2))
+    kept = (seen == images).all(axis=(1, 2))
+    assert np.all(flipped | kept)
+    assert 150 < flipped.sum() < 250
