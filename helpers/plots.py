@@ -29,6 +29,7 @@ __all__ = [
     "computation_graph",
     "confusion_matrix",
     "contours",
+    "decision_chart",
     "decision_regions",
     "descent_path",
     "house_style",
@@ -526,6 +527,81 @@ def _node(value: Value) -> str:
     constants = [f"{p.data.item():g}" for p, _ in value.parents if _is_constant(p)]
     text = " ".join([sign, *constants]).replace("-", "−")
     return f"{value.name}: {text}" if value.name else text
+
+
+def decision_chart(
+    steps: Sequence[tuple[str, str, str]], *, ax: Axes, answers: tuple[str, str] = ("yes", "no")
+) -> Axes:
+    """Draw a way through decisions: steps from top to bottom, and beside them what to do if not.
+
+    Args:
+        steps: for each step what it does or asks; and, for a question, the answer that leads
+            aside and what to do then. The last two are empty for a step without a question.
+        ax: where to draw.
+        answers: the two answers a question can have.
+
+    Returns:
+        The axes drawn on.
+
+    Raises:
+        ValueError: there is no step, or a step has one of answer and cure without the other, or
+            another answer.
+
+    Example:
+        >>> import matplotlib.pyplot as plt
+        >>> steps = [("Train.", "", ""), ("Does it learn?", "no", "Look at the data.")]
+        >>> ax = decision_chart(steps, ax=plt.figure().gca())
+        >>> [text.get_text() for text in ax.texts if text.get_text()]
+        ['Train.', 'Does it learn?', 'no', 'Look at the data.']
+    """
+    if not steps:
+        raise ValueError("expected at least one step")
+    for what, answer, cure in steps:
+        if bool(answer) != bool(cure) or answer not in ("", *answers):
+            raise ValueError(
+                f"expected an answer of {answers} with what to do then, or neither, for the step "
+                f"{what!r}; found {answer!r} and {cure!r}"
+            )
+    arrow = {"arrowstyle": "-|>", "color": COLOURS[4], "lw": 1.2, "shrinkA": 0, "shrinkB": 0}
+    words = {"ha": "center", "va": "center", "fontsize": 10, "linespacing": 1.15}
+    half = 0.36  # of the height of a box; a row is 1 high, the first column from 0 to 1
+    for row, (what, answer, cure) in enumerate(steps):
+        question = bool(answer)
+        _box(ax, (0, row - half, 1, 2 * half), COLOURS[0] if question else INK, rounded=question)
+        ax.text(0.5, row, what, **words)
+        if row + 1 < len(steps):
+            ax.annotate("", (0.5, row + 1 - half), (0.5, row + half), arrowprops=arrow)
+            if question:
+                other = answers[answer == answers[0]]
+                ax.text(0.53, row + 0.5, other, va="center", fontsize=9)
+        if question:
+            ax.annotate("", (1.2, row), (1, row), arrowprops=arrow)
+            ax.text(1.1, row - 0.06, answer, ha="center", va="bottom", fontsize=9)
+            _box(ax, (1.2, row - half, 1, 2 * half), COLOURS[1], rounded=False)
+            ax.text(1.7, row, cure, **words)
+    ax.set(xlim=(-0.02, 2.22), ylim=(len(steps) - 0.5, -0.5))
+    ax.set_axis_off()
+    return ax
+
+
+def _box(ax: Axes, place: tuple[float, float, float, float], colour: str, *, rounded: bool) -> None:
+    """A box: x, y, width, height. A question's corners are round, so colour is not alone."""
+    from matplotlib.patches import FancyBboxPatch
+
+    x, y, width, height = place
+    style = f"round,pad=0,rounding_size={0.08 if rounded else 0.01}"
+    ax.add_patch(
+        FancyBboxPatch(
+            (x, y),
+            width,
+            height,
+            boxstyle=style,
+            mutation_aspect=4.5,  # a row is as much lower than a column is wide
+            fc=PAPER,
+            ec=colour,
+            lw=1.5,
+        )
+    )
 
 
 MARKERS = "osD^vP*X"

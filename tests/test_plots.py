@@ -322,3 +322,19 @@ def test_an_animation_refuses_bad_input(change, message):
     ways = settings.pop("ways")
     with pytest.raises(ValueError, match=message):
         plots.animate_descents(ways, surfaces.bowl(), **settings)
+
+
+def test_a_decision_chart_leads_aside_with_one_answer_and_on_with_the_other():
+    steps = [("Ask?", "yes", "Cure."), ("Do.", "", ""), ("Ask again?", "no", "Cure again.")]
+    ax = plots.decision_chart(steps, ax=plt.figure().gca())
+    words = [text.get_text() for text in ax.texts if text.get_text()]
+    assert words == ["Ask?", "no", "yes", "Cure.", "Do.", "Ask again?", "no", "Cure again."]
+    assert len(ax.patches) == 5
+
+
+@pytest.mark.parametrize(
+    "steps", [[], [("Ask?", "no", "")], [("Ask?", "", "Cure.")], [("Ask?", "perhaps", "Cure.")]]
+)
+def test_a_decision_chart_without_steps_or_cures_is_refused(steps):
+    with pytest.raises(ValueError, match="expected"):
+        plots.decision_chart(steps, ax=plt.figure().gca())
