@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CYCLES",
+    "RESTARTS",
     "SOURCE_RUN",
     "compile_for",
     "ensemble_errors",
@@ -275,6 +276,21 @@ SOURCE_RUN = Experiment(
         "valid_loss": 0.1,
         "valid_accuracy": 0.02,
         "test_accuracy": 0.01,
+    },
+    load=load_fashion_mnist,
+)
+
+RESTARTS = Experiment(
+    name="restarts",
+    question="Do restarts help the CNN, alone or as an ensemble, beside one cosine?",
+    train=train_in_cycles,
+    grid={"cycles": list(CYCLES), "peak": [2e-3, 4e-3, 8e-3]},
+    seeds=range(3),
+    tolerance={
+        "valid_error": 0.05,
+        "snapshot_errors": 0.02,
+        "ensemble_errors": 0.02,
+        "line_losses": 1.0,
     },
     load=load_fashion_mnist,
 )

@@ -563,7 +563,7 @@ def decision_chart(
                 f"{what!r}; found {answer!r} and {cure!r}"
             )
     arrow = {"arrowstyle": "-|>", "color": COLOURS[4], "lw": 1.2, "shrinkA": 0, "shrinkB": 0}
-    words = {"ha": "center", "va": "center", "fontsize": 10, "linespacing": 1.15}
+    words: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 10, "linespacing": 1.15}
     half = 0.36  # of the height of a box; a row is 1 high, the first column from 0 to 1
     for row, (what, answer, cure) in enumerate(steps):
         question = bool(answer)

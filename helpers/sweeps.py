@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from helpers.batch_norm_sweeps import FACTORIAL, GROUPS
-from helpers.cnn_sweeps import SOURCE_RUN
+from helpers.cnn_sweeps import RESTARTS, SOURCE_RUN
 from helpers.curvature import largest_curvature
 from helpers.data import FashionMNIST, load_fashion_mnist
 from helpers.experiments import Experiment, one_two_five
@@ -1101,6 +1101,7 @@ SWEEPS = {
         NOISE_FLOOR,
         WARM_UP,
         COMPANY,
+        RESTARTS,
         SOURCE_RUN,
     )
 }
