@@ -1,0 +1,58 @@
+"""helpers.headline: the recipes are for the sources' networks, and within the budgets they name."""
+
+import numpy as np
+import pytest
+
+from helpers import data, headline, models
+from helpers.headline import HEADLINE, NETWORKS
+
+
+@pytest.fixture(autouse=True)
+def begun(keras_begun):
+    pass
+
+
+def test_the_networks_are_the_sources_or_smaller():
+    import keras
+
+    mlp, cnn, small = (NETWORKS[name]() for name in ("mlp", "cnn", "small cnn"))
+    widths = [
+        layer.units for layer in mlp.layers[-1].layers if isinstance(layer, keras.layers.Dense)
+    ]
+    assert widths == [300, 100, 10]
+    assert cnn.count_params() == models.cnn().count_params() == 421_642
+    assert small.count_params() < 421_642
+
+
+def test_the_budgets():
+    def epochs(name):
+        return HEADLINE[name].configurations()[0]["epochs"]
+
+    assert (epochs("source"), epochs("cnn")) == (15, 4)
+
+
+def test_the_schedules():
+    one = headline.one_cycle(0.1, epochs=4, steps=10)
+    assert one(40) == pytest.approx(0.1 / 1e4)
+    cycles = headline.growing_cycles(1e-3, epochs=15, steps=1719)
+    starts = np.cumsum([0, 3, 3.75, 4.6875]) * 1719
+    tops = starts + 3 * 1719 * 1.25 ** np.arange(4) / 4
+    np.testing.assert_allclose(cycles(tops), 1e-3, rtol=1e-6)
+    np.testing.assert_allclose(cycles(starts), 1e-7, rtol=1e-3)
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_a_training_by_recipe(network):
+    few = data.few(data.load_fashion_mnist(), 64)
+    recipe = {
+        "network": network,
+        "optimizer": "Adam",
+        "schedule": "one cycle",
+        "peak": 1e-3,
+        "epochs": 2,
+        "batch_size": 16,
+    }
+    found = headline.train_by_recipe(few, 0, **recipe, images=32)
+    assert [len(found[name]) for name in ("loss", "valid_loss", "valid_accuracy")] == [2, 2, 2]
+    assert 0 <= found["test_accuracy"] <= 1
+    assert headline.train_by_recipe(few, 0, **recipe, images=32) == found
