@@ -118,10 +118,10 @@ def train_by_recipe(
     """
     import keras
 
+    keras.utils.set_random_seed(seed)
     x, y = data.x_train[:images], data.y_train[:images]
     batches = shuffled_batches(x, y, batch_size=batch_size, seed=seed)
     rates = SCHEDULES[schedule](peak, epochs=epochs, steps=len(batches))
-    keras.utils.set_random_seed(seed)
     model, (kind, settings) = NETWORKS[network](), COMPARED[optimizer]
     model.compile(
         getattr(keras.optimizers, kind)(rates, **settings),

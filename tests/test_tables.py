@@ -12,7 +12,16 @@ from helpers import reproducible, sweeps
 pytestmark = pytest.mark.slow
 
 TODAY = dt.date.today().toordinal()
-TAKE_MINUTES = ["hundred-epochs", "practice", "stability-edge", "source-run"]
+TAKE_MINUTES = [
+    "hundred-epochs",
+    "practice",
+    "stability-edge",
+    "source-run",
+    "restarts",
+    "headline-source",
+    "headline-cnn",
+    "headline-mlp",
+]
 """Tables with rows of several minutes: one of them each day."""
 RESTING = [name for day, name in enumerate(TAKE_MINUTES) if day != TODAY % len(TAKE_MINUTES)]
 
