@@ -18,7 +18,6 @@ from helpers.curvature import largest_curvature
 from helpers.data import FashionMNIST, load_fashion_mnist
 from helpers.experiments import Experiment, one_two_five
 from helpers.gradients import update_ratios
-from helpers.headline import HEADLINE
 from helpers.models import initialise, mlp, with_logits
 from helpers.optimizer_sweeps import DECAY, SENSITIVITY
 from helpers.practice import compiled_mlp, shuffled_batches, stopping
@@ -1104,7 +1103,6 @@ SWEEPS = {
         COMPANY,
         RESTARTS,
         SOURCE_RUN,
-        *HEADLINE.values(),
     )
 }
 

@@ -18,9 +18,6 @@ TAKE_MINUTES = [
     "stability-edge",
     "source-run",
     "restarts",
-    "headline-source",
-    "headline-cnn",
-    "headline-mlp",
 ]
 """Tables with rows of several minutes: one of them each day."""
 RESTING = [name for day, name in enumerate(TAKE_MINUTES) if day != TODAY % len(TAKE_MINUTES)]
