@@ -55,7 +55,12 @@ NETWORKS: dict[str, Callable[[], keras.Model]] = {
 
 
 def one_cycle(peak: float, *, epochs: int, steps: int) -> Any:
-    """Return one cycle over all epochs of so many steps.
+    """Return one cycle over all epochs.
+
+    Args:
+        peak: the largest rate.
+        epochs: passes over the data.
+        steps: of each epoch.
 
     Example:
         >>> one_cycle(0.1, epochs=4, steps=10).total_steps
@@ -68,6 +73,11 @@ def one_cycle(peak: float, *, epochs: int, steps: int) -> Any:
 
 def growing_cycles(peak: float, *, epochs: int, steps: int) -> Any:  # noqa: ARG001
     """Return the source's cycles: the first has 3 epochs, each further one a quarter more.
+
+    Args:
+        peak: the largest rate.
+        epochs: passes over the data; the cycles do not depend on it.
+        steps: of each epoch.
 
     Example:
         >>> growing_cycles(0.1, epochs=15, steps=10).first_cycle
