@@ -1,4 +1,4 @@
-"""The trainings of the CNN: the source's long run, and restarts with their snapshots."""
+"""The trainings of the CNN in cycles, with snapshots, ensembles, and lines between them."""
 
 from __future__ import annotations
 
@@ -18,12 +18,10 @@ if TYPE_CHECKING:
 __all__ = [
     "CYCLES",
     "RESTARTS",
-    "SOURCE_RUN",
     "compile_for",
     "ensemble_errors",
     "loss_between",
     "snapshots_at",
-    "train_as_source",
     "train_in_cycles",
 ]
 
@@ -65,50 +63,6 @@ def compile_for(model: keras.Model, schedule: Any) -> keras.Model:
         jit_compile=False,  # XLA slows convolutions down on a CPU
     )
     return model
-
-
-def train_as_source(data: FashionMNIST, seed: int, *, epochs: int = 15) -> dict[str, Any]:
-    """Train the CNN as the source did: batches of 32, Adam, cycles that grow by a quarter.
-
-    Args:
-        data: Fashion-MNIST; the test set is opened.
-        seed: seed of the initial weights and of the orders of the examples.
-        epochs: passes over the 55,000 training images.
-
-    Returns:
-        loss, accuracy (means over each epoch), valid_loss, valid_accuracy (at its end), one entry
-        an epoch; test_accuracy at the end.
-
-    Example:
-        >>> from helpers.data import few
-        >>> data = few(load_fashion_mnist(), 64)
-        >>> len(train_as_source(data, 0, epochs=2)["valid_accuracy"])
-        2
-    """
-    import keras
-
-    from helpers.schedules import CosineRestarts
-
-    batches = shuffled_batches(data.x_train, data.y_train, batch_size=32, seed=seed)
-    keras.utils.set_random_seed(seed)
-    schedule = CosineRestarts(1e-3, 3 * len(batches), floor=1e-7, growth=1.25)
-    model = compile_for(cnn(), schedule)
-    history = model.fit(
-        batches,
-        epochs=epochs,
-        validation_data=(data.x_valid, data.y_valid),
-        validation_batch_size=500,
-        shuffle=False,
-        verbose=0,
-    ).history
-    test = model.evaluate(data.x_test, data.y_test, batch_size=500, verbose=0)
-    return {
-        "loss": history["loss"],
-        "accuracy": history["accuracy"],
-        "valid_loss": history["val_loss"],
-        "valid_accuracy": history["val_accuracy"],
-        "test_accuracy": test[1],
-    }
 
 
 def snapshots_at(steps: list[int]) -> keras.callbacks.Callback:
@@ -225,7 +179,8 @@ def train_in_cycles(
         between successive snapshots.
 
     Example:
-        >>> data = load_fashion_mnist()
+        >>> from helpers.data import few
+        >>> data = few(load_fashion_mnist(), 30_100)  # so that a hundred of them are fresh
         >>> found = train_in_cycles(data, 0, cycles="equal", peak=1e-3, images=256)
         >>> len(found["valid_error"]), len(found["snapshot_errors"]), len(found["line_losses"])
         (15, 3, 2)
@@ -263,22 +218,6 @@ def train_in_cycles(
         "line_losses": [loss_between(model, pair, x[:5000], y[:5000], shares) for pair in pairs],
     }
 
-
-SOURCE_RUN = Experiment(
-    name="source-run",
-    question="What does the source's CNN reach in its fifteen epochs?",
-    train=train_as_source,
-    grid={},
-    seeds=range(3),
-    tolerance={
-        "loss": 0.05,
-        "accuracy": 0.02,
-        "valid_loss": 0.1,
-        "valid_accuracy": 0.02,
-        "test_accuracy": 0.01,
-    },
-    load=load_fashion_mnist,
-)
 
 RESTARTS = Experiment(
     name="restarts",

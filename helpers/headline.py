@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from helpers.data import FashionMNIST, load_fashion_mnist
 from helpers.experiments import Experiment
-from helpers.models import cnn, regularised_cnn, regularised_mlp, with_flips
+from helpers.models import (
+    cnn,
+    mlp,
+    normalised_mlp,
+    regularised_cnn,
+    regularised_mlp,
+    with_flips,
+)
 from helpers.optimizer_sweeps import COMPARED
 from helpers.practice import shuffled_batches
 
@@ -27,7 +34,7 @@ __all__ = [
 
 
 def flipped_mlp() -> keras.Model:
-    """Return the source's MLP with batch norm, dropout and flips.
+    """Return the sources' MLP with batch norm, dropout and flips.
 
     Example:
         >>> flipped_mlp().count_params()
@@ -47,11 +54,14 @@ def flipped_cnn() -> keras.Model:
 
 
 NETWORKS: dict[str, Callable[[], keras.Model]] = {
-    "mlp": flipped_mlp,
+    "mlp": mlp,
+    "with batch norm": normalised_mlp,
+    "and dropout": regularised_mlp,
+    "and flips": flipped_mlp,
     "cnn": cnn,
     "small cnn": flipped_cnn,
 }
-"""The source's MLP, the source's CNN, and one with fewer parameters."""
+"""The sources' MLP, plain and with more and more; their CNN; and one with fewer parameters."""
 
 
 def one_cycle(peak: float, *, epochs: int, steps: int) -> Any:
@@ -157,12 +167,12 @@ def train_by_recipe(
     }
 
 
-def _experiment(name: str, question: str, seeds: range, **recipe: Any) -> Experiment:
+def _experiment(name: str, question: str, seeds: range, **grid: Any) -> Experiment:
     return Experiment(
         name=f"headline-{name}",
         question=question,
         train=train_by_recipe,
-        grid={setting: [value] for setting, value in recipe.items()},
+        grid={name: value if isinstance(value, list) else [value] for name, value in grid.items()},
         seeds=seeds,
         tolerance={
             "loss": 0.05,
@@ -194,19 +204,43 @@ HEADLINE = {
         network="cnn",
         optimizer="Adam",
         schedule="one cycle",
-        peak=3e-3,
+        peak=[1e-3, 2e-3, 4e-3, 8e-3, 16e-3],
         epochs=4,
         batch_size=64,
+    ),
+    "search": _experiment(
+        "search",
+        "Which peak does a small search find for the source's CNN?",
+        range(3),
+        network="cnn",
+        optimizer="Adam",
+        schedule="one cycle",
+        peak=[1e-3, 2e-3, 4e-3, 8e-3, 16e-3, 32e-3],
+        epochs=2,
+        batch_size=64,
+        images=10_000,
     ),
     "mlp": _experiment(
         "mlp",
         "What does the source's MLP reach with batch norm, dropout and flips?",
         range(5),
-        network="mlp",
+        network="and flips",
         optimizer="Nesterov",
         schedule="one cycle",
         peak=0.2,
         epochs=40,
         batch_size=128,
     ),
+    "small cnn": _experiment(
+        "small-cnn",
+        "What does a CNN with fewer parameters reach in fifteen epochs?",
+        range(3),
+        network="small cnn",
+        optimizer="Adam",
+        schedule="one cycle",
+        peak=3e-3,
+        epochs=15,
+        batch_size=128,
+    ),
 }
+"""The experiments, by name."""

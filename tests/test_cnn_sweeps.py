@@ -69,22 +69,6 @@ def test_a_line_begins_and_ends_at_its_ends(network, images):
 
 
 @pytest.mark.slow
-def test_the_source_s_run_has_the_source_s_rates(keras_begun, monkeypatch):
-    used = []
-
-    def noting(model, schedule):
-        used.append(schedule)
-        return compile_for(model, schedule)
-
-    monkeypatch.setattr(cnn_sweeps, "compile_for", noting)
-    found = cnn_sweeps.train_as_source(data.few(data.load_fashion_mnist(), 64), 0, epochs=1)
-    assert len(found["loss"]) == 1
-    (schedule,) = used
-    assert (schedule.peak, schedule.first_cycle, schedule.floor) == (1e-3, 3 * 2, 1e-7)
-    assert (schedule.growth, schedule.warmup_fraction) == (1.25, 0.25)
-
-
-@pytest.mark.slow
 def test_unfinished_cycles_are_cosine_restarts_with_a_last_snapshot_at_the_end(
     keras_begun, monkeypatch
 ):
@@ -98,7 +82,7 @@ def test_unfinished_cycles_are_cosine_restarts_with_a_last_snapshot_at_the_end(
 
     monkeypatch.setattr(cnn_sweeps, "compile_for", noting)
     found = cnn_sweeps.train_in_cycles(
-        data.load_fashion_mnist(), 0, cycles="unfinished", peak=0.01, images=256
+        data.few(data.load_fashion_mnist(), 30_100), 0, cycles="unfinished", peak=0.01, images=256
     )
     steps = np.arange(15 * 2)
     whole = CosineRestarts(0.01, 3 * 2, growth=1.25)

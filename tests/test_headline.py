@@ -15,11 +15,12 @@ def begun(keras_begun):
 def test_the_networks_are_the_sources_or_smaller():
     import keras
 
-    mlp, cnn, small = (NETWORKS[name]() for name in ("mlp", "cnn", "small cnn"))
-    widths = [
-        layer.units for layer in mlp.layers[-1].layers if isinstance(layer, keras.layers.Dense)
-    ]
-    assert widths == [300, 100, 10]
+    plain, flipped = NETWORKS["mlp"](), NETWORKS["and flips"]().layers[-1]
+    for network in (plain, NETWORKS["with batch norm"](), NETWORKS["and dropout"](), flipped):
+        dense = [layer for layer in network.layers if isinstance(layer, keras.layers.Dense)]
+        assert [layer.units for layer in dense] == [300, 100, 10]
+    assert plain.count_params() == models.mlp().count_params() == 266_610
+    cnn, small = NETWORKS["cnn"](), NETWORKS["small cnn"]()
     assert cnn.count_params() == models.cnn().count_params() == 421_642
     assert small.count_params() < 421_642
 
@@ -28,7 +29,7 @@ def test_the_budgets():
     def epochs(name):
         return HEADLINE[name].configurations()[0]["epochs"]
 
-    assert (epochs("source"), epochs("cnn")) == (15, 4)
+    assert [epochs(name) for name in ("source", "cnn", "small cnn")] == [15, 4, 15]
 
 
 def test_the_schedules():

@@ -117,3 +117,12 @@ def test_the_deep_network_is_the_one_described(few):
     assert {len(curves[name]) for name in curves if name != "test_accuracy"} == {20}
     assert 0 <= curves["test_accuracy"] <= 1
     assert sweeps.DEEP_UNITS == (256, 128, 64, 20)
+
+
+def test_the_edge_lies_near_two_over_the_curvature(few, monkeypatch):
+    monkeypatch.setattr(sweeps, "MOMENTS", (20,))
+    found = sweeps.measure_stability(few, 0)
+    assert set(found) == {"loss", "curvature", "edge"}
+    (loss,), (curvature,), (edge,) = found.values()
+    assert 0 < loss < np.log(10) < curvature
+    assert 1 <= edge <= 2
