@@ -42,6 +42,25 @@ def test_the_schedules():
     np.testing.assert_allclose(cycles(starts), 1e-7, rtol=1e-3)
 
 
+def test_the_source_s_run_is_trained_at_the_source_s_rates(monkeypatch):
+    (recipe,) = HEADLINE["source"].configurations()
+    assert (recipe["network"], recipe["optimizer"]) == ("cnn", "Adam")
+    assert (recipe["peak"], recipe["batch_size"]) == (1e-3, 32)
+    used, real = [], headline.SCHEDULES[recipe["schedule"]]
+
+    def noting(*args, **kwargs):
+        used.append(real(*args, **kwargs))
+        return used[0]
+
+    monkeypatch.setitem(headline.SCHEDULES, recipe["schedule"], noting)
+    few = data.few(data.load_fashion_mnist(), 64)
+    found = headline.train_by_recipe(few, 0, **(recipe | {"epochs": 1}))
+    assert len(found["loss"]) == 1
+    (schedule,) = used
+    assert (schedule.peak, schedule.first_cycle, schedule.floor) == (1e-3, 3 * 2, 1e-7)
+    assert (schedule.growth, schedule.warmup_fraction) == (1.25, 0.25)
+
+
 @pytest.mark.parametrize("network", NETWORKS)
 def test_a_training_by_recipe(network):
     few = data.few(data.load_fashion_mnist(), 64)
