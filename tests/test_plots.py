@@ -332,6 +332,53 @@ def test_a_decision_chart_leads_aside_with_one_answer_and_on_with_the_other():
     assert len(ax.patches) == 5
 
 
+def test_a_decision_chart_leads_from_box_to_box():
+    steps = [("Ask?", "yes", "Cure."), ("Do.", "", ""), ("End?", "no", "Last.")]
+    ax = plots.decision_chart(steps, ax=plt.figure().gca())
+    at = {text.get_text(): text.get_position() for text in ax.texts if text.get_text()}
+    boxes = [box.get_path().get_extents().extents for box in ax.patches]
+    assert at["Ask?"][1] < at["Do."][1] < at["End?"][1]
+    assert ax.yaxis_inverted()
+    for what, aside in (("Ask?", "Cure."), ("End?", "Last.")):
+        assert at[what][1] == at[aside][1]
+        assert at[what][0] < at[aside][0]
+    for words in ("Ask?", "Cure.", "Do.", "End?", "Last."):
+        assert any(np.allclose(at[words], (box[:2] + box[2:]) / 2) for box in boxes)
+    looks = [(box.get_boxstyle().rounding_size > 0.05, box.get_edgecolor()) for box in ax.patches]
+    assert len(set(looks)) == 3  # a question, a step, a cure
+    assert sum(is_round for is_round, _ in looks) == 2  # the questions, by more than colour
+    arrows = [text for text in ax.texts if not text.get_text()]
+    for arrow in arrows:  # from the edge of a box to the edge of another
+        ends = [edges_at(boxes, point) for point in (arrow.get_position(), arrow.xy)]
+        assert [len(found) for found in ends] == [1, 1]
+        assert ends[0] != ends[1]
+        x, y = np.add(arrow.xy, arrow.get_position()) / 2
+        assert not any(box[0] < x < box[2] and box[1] < y < box[3] for box in boxes)
+    ways = [np.subtract(arrow.xy, arrow.get_position()) for arrow in arrows]
+    assert sorted((x > 0, y > 0) for x, y in ways) == [(False, True)] * 2 + [(True, False)] * 2
+    first_no = next(text.get_position() for text in ax.texts if text.get_text() == "no")
+    aside, on = np.array([[1.1, 0], [0.5, 0.5]])  # the middles of the ways out of the first box
+    assert np.abs(at["yes"] - aside).max() < 0.1
+    assert np.abs(first_no - on).max() < 0.1
+    assert at["yes"][1] < 0  # above its arrow, not on it
+    corners = np.array(boxes)
+    assert ax.get_xlim()[0] < corners[:, 0].min()
+    assert ax.get_xlim()[1] > corners[:, 2].max()
+    assert min(ax.get_ylim()) < corners[:, 1].min()
+    assert max(ax.get_ylim()) > corners[:, 3].max()
+
+
+def edges_at(boxes, point):
+    """The boxes on whose edge, away from the corners, a point lies."""
+    x, y = point
+    return [
+        tuple(box)
+        for box in boxes
+        if (np.isclose(x, box[[0, 2]]).any() and box[1] < y < box[3])
+        or (np.isclose(y, box[[1, 3]]).any() and box[0] < x < box[2])
+    ]
+
+
 @pytest.mark.parametrize(
     "steps", [[], [("Ask?", "no", "")], [("Ask?", "", "Cure.")], [("Ask?", "perhaps", "Cure.")]]
 )
