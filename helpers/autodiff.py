@@ -15,6 +15,8 @@ from typing import Union
 import numpy as np
 import numpy.typing as npt
 
+from helpers.checks import checked
+
 __all__ = ["Value", "backward", "cross_entropy"]
 
 Pullback = Callable[[np.ndarray], np.ndarray]
@@ -190,6 +192,7 @@ class Value:
         return Value(self.data[rows, chosen], "", "select", ((self, pull),))
 
 
+@checked
 def backward(output: Value) -> dict[Value, np.ndarray]:
     """Return the gradient of a number with respect to every value it was computed from.
 
@@ -218,6 +221,7 @@ def backward(output: Value) -> dict[Value, np.ndarray]:
     return gradients
 
 
+@checked
 def cross_entropy(logits: Value, labels: npt.ArrayLike) -> Value:
     """Return the mean cross-entropy of softmax(logits), from the logits, stably.
 

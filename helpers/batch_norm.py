@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from helpers.checks import check_batch, checked
+
 if TYPE_CHECKING:
     import keras
 
@@ -47,6 +49,7 @@ class Cache(NamedTuple):
     variance: np.ndarray
 
 
+@checked
 def forward(
     x: npt.ArrayLike, gamma: npt.ArrayLike, beta: npt.ArrayLike, *, epsilon: float = 1e-3
 ) -> tuple[np.ndarray, Cache]:
@@ -85,6 +88,7 @@ def forward(
     return gamma * normalised + beta, Cache(normalised, deviation, gamma, mean, variance)
 
 
+@checked
 def backward(dy: npt.ArrayLike, cache: Cache) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the gradients of a loss that depends on y of `forward`.
 
@@ -116,6 +120,7 @@ def backward(dy: npt.ArrayLike, cache: Cache) -> tuple[np.ndarray, np.ndarray, n
     return dx, (n * dy).sum(axis=others), dy.sum(axis=others)
 
 
+@checked
 def moving_average(
     moving: npt.ArrayLike, batch: npt.ArrayLike, *, momentum: float = 0.99
 ) -> np.ndarray:
@@ -143,6 +148,7 @@ def moving_average(
     return momentum * moving + (1 - momentum) * batch
 
 
+@checked
 def inference(
     x: npt.ArrayLike,
     gamma: npt.ArrayLike,
@@ -183,6 +189,7 @@ def inference(
     return gamma * (x - mean) / np.sqrt(variance + epsilon) + beta
 
 
+@checked
 def fold(
     kernel: npt.ArrayLike,
     bias: npt.ArrayLike,
@@ -241,6 +248,7 @@ def _fitting(x: npt.ArrayLike, **by_feature: npt.ArrayLike) -> list[np.ndarray]:
     return [array, *others]
 
 
+@checked
 def gather_averages(model: keras.Model, x: npt.ArrayLike) -> None:
     """Set the moving averages of a Keras model to the means and variances over some inputs.
 
@@ -266,8 +274,9 @@ def gather_averages(model: keras.Model, x: npt.ArrayLike) -> None:
     layers = list(_normalisations(model))
     if not layers:
         raise ValueError(f"the model {model.name!r} has no layer of batch norm")
-    if len(x) < 2:
+    if x.ndim and len(x) < 2:
         raise ValueError(f"a variance needs at least two inputs, found {len(x)}")
+    check_batch(model, x)
     kept = [layer.momentum for layer in layers]
     try:
         for layer in layers:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from helpers.batch_norm import gather_averages
+from helpers.checks import checked
 from helpers.data import FashionMNIST, load_fashion_mnist
 from helpers.experiments import Experiment, one_two_five, unless_diverged
 from helpers.models import normalised_mlp
@@ -17,6 +18,7 @@ HIDDEN = {"two layers": (300, 100), "ten layers": (100,) * 10}
 """The networks of the factorial, by their hidden layers."""
 
 
+@checked
 def train_normalised(
     data: FashionMNIST, seed: int, *, hidden: str, batch_norm: bool, learning_rate: float
 ) -> dict[str, Any]:
@@ -71,6 +73,7 @@ def train_normalised(
     )
 
 
+@checked
 def train_in_groups(
     data: FashionMNIST, seed: int, *, group: int, learning_rate: float
 ) -> dict[str, Any]:

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 __all__ = ["Bound", "ClaimError", "claim", "claim_table"]
 
 MASKS = (
@@ -175,8 +177,13 @@ def claim_table(text: str, rows: Mapping[str, Mapping[str, tuple[float, Bound]]]
         train    | ✓       0.81 (at least 0.8)
         test     | ✓       0.79 (at least 0.78)
     """
+    if not isinstance(rows, Mapping):
+        raise TypeError(f"claim_table takes rows by name, found {rows!r}")
     if not rows:
         raise ClaimError("claim_table needs at least one row")
+    for name, cells in rows.items():
+        if not isinstance(cells, Mapping) or not all(map(_is_pair, cells.values())):
+            raise TypeError(f"row {name!r}: expected pairs (value, bound), found {cells!r}")
     columns = list(next(iter(rows.values())))
     table = [[_one_line(text), *map(_one_line, columns)]]
     failures = []
@@ -220,6 +227,10 @@ def _log(entry: dict[str, Any]) -> None:
             log.write(line + "\n")
 
 
+def _is_pair(cell: Any) -> bool:
+    return isinstance(cell, tuple) and len(cell) == 2
+
+
 def _one_line(text: str) -> str:
     if not isinstance(text, str) or not text.strip() or len(text.splitlines()) != 1:
         raise ClaimError(f"a claim's text is one line of words, found {text!r}")
@@ -227,8 +238,8 @@ def _one_line(text: str) -> str:
 
 
 def _real_number(value: Any, what: str) -> float:
-    import numpy as np
-
+    if isinstance(value, list | tuple):
+        raise ClaimError(f"{what} must be one real number, found {value!r}")
     scalar = np.asarray(value)
     if scalar.ndim or scalar.dtype.kind not in "iuf":
         raise ClaimError(f"{what} must be one real number, found {value!r}")

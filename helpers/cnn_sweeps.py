@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from helpers.checks import check_batch, checked
 from helpers.data import FashionMNIST, load_fashion_mnist
 from helpers.experiments import Experiment
 from helpers.models import cnn
@@ -43,6 +45,7 @@ CYCLES: dict[str, tuple[float, ...]] = {
 """Lengths of the cycles in epochs; the last is the source's, whose run ends within a cycle."""
 
 
+@checked
 def compile_for(model: keras.Model, schedule: Any) -> keras.Model:
     """Return a model, compiled with Adam and a schedule, as the source's CNN is.
 
@@ -56,6 +59,7 @@ def compile_for(model: keras.Model, schedule: Any) -> keras.Model:
     """
     import keras
 
+    _check_rates(schedule)
     model.compile(
         keras.optimizers.Adam(schedule),
         "sparse_categorical_crossentropy",
@@ -65,7 +69,17 @@ def compile_for(model: keras.Model, schedule: Any) -> keras.Model:
     return model
 
 
-def snapshots_at(steps: list[int]) -> keras.callbacks.Callback:
+def _check_rates(schedule: Any) -> None:
+    import keras
+
+    if isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
+        return
+    if not isinstance(schedule, int | float) or schedule <= 0:
+        raise ValueError(f"expected a rate greater than 0 or a schedule, found {schedule!r}")
+
+
+@checked
+def snapshots_at(steps: Sequence[float]) -> keras.callbacks.Callback:
     """Return a Keras callback that keeps the weights after some steps.
 
     Args:
@@ -96,6 +110,7 @@ def snapshots_at(steps: list[int]) -> keras.callbacks.Callback:
     return Snapshots()
 
 
+@checked
 def ensemble_errors(
     model: keras.Model, snapshots: list[list[np.ndarray]], x: np.ndarray, y: np.ndarray
 ) -> tuple[list[float], list[float]]:
@@ -110,6 +125,9 @@ def ensemble_errors(
     Returns:
         The error of each snapshot, and of the ensembles of the last one, the last two, ... all.
 
+    Raises:
+        ValueError: images, labels or snapshots do not fit the model.
+
     Example:
         >>> model = cnn()
         >>> alone, together = ensemble_errors(
@@ -117,6 +135,9 @@ def ensemble_errors(
         >>> alone == together
         True
     """
+    check_batch(model, x, y)
+    if any(len(weights) != len(model.get_weights()) for weights in snapshots):
+        raise ValueError(f"expected {len(model.get_weights())} arrays of weights in each snapshot")
     guesses = []
     for weights in snapshots:
         model.set_weights(weights)
@@ -128,6 +149,7 @@ def ensemble_errors(
     )
 
 
+@checked
 def loss_between(
     model: keras.Model,
     ends: tuple[list[np.ndarray], list[np.ndarray]],
@@ -146,6 +168,9 @@ def loss_between(
         y: (n,) labels.
         shares: (k,) places on the line.
 
+    Raises:
+        ValueError: the images and labels do not fit the model, or shares is no list.
+
     Example:
         >>> model = compile_for(cnn(), 1e-3)
         >>> ends = model.get_weights(), model.get_weights()
@@ -153,6 +178,9 @@ def loss_between(
         >>> first == last
         True
     """
+    check_batch(model, x, y)
+    if np.ndim(shares) != 1:
+        raise ValueError(f"expected a list of shares, found {shares!r}")
     losses = []
     for share in shares:
         model.set_weights([(1 - share) * a + share * b for a, b in zip(*ends, strict=True)])
@@ -160,6 +188,7 @@ def loss_between(
     return losses
 
 
+@checked
 def train_in_cycles(
     data: FashionMNIST, seed: int, *, cycles: str, peak: float, images: int = TRAINED_ON
 ) -> dict[str, Any]:
@@ -178,6 +207,9 @@ def train_in_cycles(
         the last two, ...; line_losses, on the first 5,000 training images, at eleven places
         between successive snapshots.
 
+    Raises:
+        ValueError: cycles is not one of `CYCLES`.
+
     Example:
         >>> from helpers.data import few
         >>> data = few(load_fashion_mnist(), 30_100)  # so that a hundred of them are fresh
@@ -189,6 +221,8 @@ def train_in_cycles(
 
     from helpers.schedules import CosineRestarts, Join
 
+    if cycles not in CYCLES:
+        raise ValueError(f"expected one of {', '.join(CYCLES)}, found {cycles!r}")
     x, y = data.x_train[:images], data.y_train[:images]
     batches = shuffled_batches(x, y, batch_size=128, seed=seed)
     lengths = [length * len(batches) for length in CYCLES[cycles]]

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from helpers.checks import checked
+
 __all__ = ["convolve", "max_pool"]
 
 
+@checked
 def convolve(images: np.ndarray, kernels: np.ndarray, biases: np.ndarray) -> np.ndarray:
     """Slide small kernels over images, with zeros beyond the edges.
 
@@ -32,6 +35,10 @@ def convolve(images: np.ndarray, kernels: np.ndarray, biases: np.ndarray) -> np.
         >>> convolve(row, edge, np.zeros(1)).ravel()
         array([ 0.,  1.,  1.,  0., -1.])
     """
+    if not all(isinstance(array, np.ndarray) for array in (images, kernels, biases)):
+        raise TypeError("expected images, kernels and biases to be arrays of NumPy")
+    if kernels.ndim == 0:
+        raise ValueError(f"expected kernels (k, k, channels, filters), found {kernels!r}")
     k = len(kernels)
     fits = kernels.ndim == 4 and kernels.shape[1] == k and k % 2 == 1
     if images.ndim != 4 or not fits or kernels.shape[2] != images.shape[3]:
@@ -47,6 +54,7 @@ def convolve(images: np.ndarray, kernels: np.ndarray, biases: np.ndarray) -> np.
     return np.einsum("nijcab,abco->nijo", windows, kernels) + biases
 
 
+@checked
 def max_pool(images: np.ndarray, size: int = 2) -> np.ndarray:
     """Keep the largest value of each square; rows and columns left over are dropped.
 
@@ -66,10 +74,10 @@ def max_pool(images: np.ndarray, size: int = 2) -> np.ndarray:
         >>> max_pool(np.arange(16).reshape(1, 4, 4, 1)).ravel().tolist()
         [5, 7, 13, 15]
     """
-    if images.ndim != 4 or size < 1:
+    if not isinstance(images, np.ndarray) or images.ndim != 4 or size < 1:
         raise ValueError(
             "expected images (n, height, width, channels) and a size of at least 1, "
-            f"found {images.shape} and {size!r}"
+            f"found {np.shape(images)} and {size!r}"
         )
     n, height, width, channels = images.shape
     rows, columns = height // size, width // size

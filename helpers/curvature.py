@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from helpers.checks import check_batch, checked
+
 if TYPE_CHECKING:
     import keras
 
@@ -49,6 +51,7 @@ class Eigenpair:
     iterations: int
 
 
+@checked
 def top_eigenpair(
     product: Product,
     size: int,
@@ -124,6 +127,7 @@ def _power_iteration(
     )
 
 
+@checked
 def hessian_product(
     model: keras.Model, x: npt.ArrayLike, y: npt.ArrayLike, *, training: bool = False
 ) -> Product:
@@ -158,9 +162,8 @@ def hessian_product(
 
     if not getattr(model, "compiled", False):
         raise ValueError("the model has no loss: compile it first")
+    check_batch(model, x, y)
     inputs, labels = tf.convert_to_tensor(x), tf.convert_to_tensor(y)
-    if len(inputs) != len(labels) or len(inputs) == 0:
-        raise ValueError(f"expected as many labels as inputs, found {len(labels)}, {len(inputs)}")
     if training:
         model = _synchronized(model)
     variables = [variable.value for variable in model.trainable_variables]
@@ -206,6 +209,7 @@ def _synchronized(model: keras.Model) -> keras.Model:
     return twin
 
 
+@checked
 def largest_curvature(
     model: keras.Model,
     x: npt.ArrayLike,

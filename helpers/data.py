@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -21,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
+from helpers.checks import checked
 from helpers.reproducible import quiet_startup
 
 __all__ = [
@@ -68,6 +70,7 @@ FILES: dict[str, tuple[str, tuple[int, ...]]] = {
 }
 
 VALIDATION_SIZE = 5000
+LEFT_BEHIND = 24 * 3600  # seconds after which nobody fills the cache any more
 DEBIAN_FOLDER = Path("/usr/share/datasets/fashion-mnist")
 DEBIAN_PACKAGE = "dataset-fashion-mnist"
 
@@ -189,6 +192,7 @@ def cache_folder() -> Path:
     return Path(home) / "learning-rates-in-practice" / "fashion-mnist"
 
 
+@checked
 def few(data: FashionMNIST, size: int) -> FashionMNIST:
     """Return the first images of each part, for examples and quick trials.
 
@@ -209,6 +213,7 @@ def few(data: FashionMNIST, size: int) -> FashionMNIST:
     return replace(data, **{name: getattr(data, name)[:size] for name in arrays})
 
 
+@checked
 def fill_cache(report: Callable[[str], object] = print) -> Path:
     """Make sure that the data are on this machine, and return the folder they are in.
 
@@ -282,6 +287,9 @@ def _filling_cache() -> Iterator[Path]:
     """Give a new folder; verify what was put there; move the files in, each at once."""
     target = cache_folder()
     target.mkdir(parents=True, exist_ok=True)
+    for left in target.parent.glob("incoming-*"):  # by a run that was killed
+        if time.time() - left.stat().st_mtime > LEFT_BEHIND:
+            shutil.rmtree(left, ignore_errors=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix="incoming-") as name:
         incoming = Path(name)
         yield incoming

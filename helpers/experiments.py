@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from helpers.checks import checked
 from helpers.source import PACKAGE, digest
 
 __all__ = ["Experiment", "Table", "TableError", "one_two_five", "unless_diverged"]
@@ -280,6 +281,7 @@ class Experiment:
         os.replace(new, self.path)
 
 
+@checked
 def one_two_five(low: int, high: int) -> list[float]:
     """Return 1, 2 and 5 times each power of ten from 10^low on, up to 10^high.
 
@@ -300,6 +302,7 @@ def one_two_five(low: int, high: int) -> list[float]:
     return [*steps, float(f"1e{high}")]
 
 
+@checked
 def unless_diverged(results: Mapping[str, float]) -> dict[str, float | None]:
     """Return the results of a training, or None for each if one is not a finite number.
 

@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from helpers.checks import check_batch, checked
+
 if TYPE_CHECKING:
     import keras
 
 __all__ = ["finite_difference", "gradient_norms", "kernels", "update_ratios"]
 
 
+@checked
 def finite_difference(
     function: Callable[[np.ndarray], npt.ArrayLike],
     point: npt.ArrayLike,
@@ -67,6 +70,7 @@ def finite_difference(
     return gradient
 
 
+@checked
 def kernels(model: keras.Model) -> list[keras.Variable]:
     """Return the weight matrices of a model's dense layers, first layer first.
 
@@ -83,6 +87,7 @@ def kernels(model: keras.Model) -> list[keras.Variable]:
     return [layer.kernel for layer in model.layers if isinstance(layer, keras.layers.Dense)]
 
 
+@checked
 def gradient_norms(model: keras.Model, x: npt.ArrayLike, y: npt.ArrayLike) -> np.ndarray:
     """Return the length of the loss's gradient with respect to each weight matrix.
 
@@ -108,15 +113,15 @@ def gradient_norms(model: keras.Model, x: npt.ArrayLike, y: npt.ArrayLike) -> np
 
     if not getattr(model, "compiled", False):
         raise ValueError("the model has no loss: compile it first")
+    check_batch(model, x, y)
     inputs, labels = tf.convert_to_tensor(x), tf.convert_to_tensor(y)
-    if len(inputs) != len(labels) or len(inputs) == 0:
-        raise ValueError(f"expected as many labels as inputs, found {len(labels)}, {len(inputs)}")
     with tf.GradientTape() as tape:
         loss = model.compute_loss(x=inputs, y=labels, y_pred=model(inputs, training=False))
     gradients = tape.gradient(loss, [kernel.value for kernel in kernels(model)])
     return np.array([float(tf.norm(gradient)) for gradient in gradients])
 
 
+@checked
 def update_ratios(
     model: keras.Model, x: npt.ArrayLike, y: npt.ArrayLike, learning_rate: float
 ) -> np.ndarray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from helpers.checks import checked
 from helpers.data import FashionMNIST, load_fashion_mnist
 from helpers.experiments import Experiment
 from helpers.models import (
@@ -64,6 +65,7 @@ NETWORKS: dict[str, Callable[[], keras.Model]] = {
 """The sources' MLP, plain and with more and more; their CNN; and one with fewer parameters."""
 
 
+@checked
 def one_cycle(peak: float, *, epochs: int, steps: int) -> Any:
     """Return one cycle over all epochs.
 
@@ -81,6 +83,7 @@ def one_cycle(peak: float, *, epochs: int, steps: int) -> Any:
     return OneCycle(peak, epochs * steps)
 
 
+@checked
 def growing_cycles(peak: float, *, epochs: int, steps: int) -> Any:  # noqa: ARG001
     """Return the source's cycles: the first has 3 epochs, each further one a quarter more.
 
@@ -101,6 +104,7 @@ def growing_cycles(peak: float, *, epochs: int, steps: int) -> Any:  # noqa: ARG
 SCHEDULES = {"one cycle": one_cycle, "growing cycles": growing_cycles}
 
 
+@checked
 def train_by_recipe(
     data: FashionMNIST,
     seed: int,
@@ -130,6 +134,9 @@ def train_by_recipe(
         loss, accuracy (means over each epoch), valid_loss, valid_accuracy (at its end), one entry
         an epoch; test_accuracy at the end.
 
+    Raises:
+        ValueError: network, optimizer or schedule is not one of those.
+
     Example:
         >>> recipe = HEADLINE["cnn"].configurations()[0]
         >>> found = train_by_recipe(load_fashion_mnist(), 0, **recipe, images=64)
@@ -138,6 +145,9 @@ def train_by_recipe(
     """
     import keras
 
+    for name, known in ((network, NETWORKS), (optimizer, COMPARED), (schedule, SCHEDULES)):
+        if name not in known:
+            raise ValueError(f"expected one of {', '.join(known)}, found {name!r}")
     keras.utils.set_random_seed(seed)
     x, y = data.x_train[:images], data.y_train[:images]
     batches = shuffled_batches(x, y, batch_size=batch_size, seed=seed)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from helpers.checks import checked
+
 if TYPE_CHECKING:
     import keras
 
@@ -22,6 +24,7 @@ __all__ = [
 ]
 
 
+@checked
 def mlp(
     units: Sequence[int] = (300, 100),
     *,
@@ -51,11 +54,9 @@ def mlp(
     """
     import keras
 
-    for size in (*units, *input_shape, classes):
-        if isinstance(size, bool) or not isinstance(size, int) or size < 1:
-            raise ValueError(f"layer sizes must be positive integers, found {size!r}")
-    if classes < 2:
-        raise ValueError(f"classes must be at least 2, found {classes}")
+    _check_sizes(*units, *input_shape, classes=classes)
+    if not callable(getattr(keras.activations, activation, None)):
+        raise ValueError(f"activation is the name of one of Keras's, found {activation!r}")
     return keras.Sequential(
         [
             keras.Input(tuple(input_shape)),
@@ -66,6 +67,7 @@ def mlp(
     )
 
 
+@checked
 def normalised_mlp(
     units: Sequence[int] = (300, 100),
     *,
@@ -87,12 +89,16 @@ def normalised_mlp(
     Returns:
         A Keras model, not yet compiled: (batch, *input_shape) -> (batch, classes).
 
+    Raises:
+        ValueError: a size is not a positive integer, or there are fewer than 2 classes.
+
     Example:
         >>> normalised_mlp().count_params(), normalised_mlp(batch_norm=False).count_params()
         (267810, 266610)
     """
     import keras
 
+    _check_sizes(*units, *input_shape, classes=classes)
     layers = keras.layers
     stack = [keras.Input(tuple(input_shape)), layers.Flatten()]
     for size in units:
@@ -103,6 +109,7 @@ def normalised_mlp(
     return keras.Sequential([*stack, layers.Dense(classes, activation="softmax")])
 
 
+@checked
 def cnn(
     filters: Sequence[int] = (32, 64), units: int = 128, *, classes: int = 10
 ) -> keras.Sequential:
@@ -119,12 +126,16 @@ def cnn(
     Returns:
         A Keras model: (batch, 28, 28) -> (batch, classes), each row adding up to 1.
 
+    Raises:
+        ValueError: a size is not a positive integer, or there are fewer than 2 classes.
+
     Example:
         >>> cnn().count_params()
         421642
     """
     import keras
 
+    _check_sizes(*filters, units, classes=classes)
     layers = keras.layers
     stack = [keras.Input((28, 28)), layers.Reshape((28, 28, 1))]
     for count in filters:
@@ -134,6 +145,7 @@ def cnn(
     return keras.Sequential([*stack, layers.Dense(classes, activation="softmax")])
 
 
+@checked
 def regularised_mlp(units: Sequence[int] = (300, 100), *, dropout: float = 0.2) -> keras.Sequential:
     """Build an MLP with batch norm and dropout in each hidden layer, not yet compiled.
 
@@ -147,6 +159,9 @@ def regularised_mlp(units: Sequence[int] = (300, 100), *, dropout: float = 0.2) 
     Returns:
         A Keras model: (batch, 28, 28) -> (batch, 10), each row adding up to 1.
 
+    Raises:
+        ValueError: a size is not a positive integer, or dropout is out of its range.
+
     Example:
         >>> regularised_mlp().count_params() == normalised_mlp().count_params()
         True
@@ -156,6 +171,9 @@ def regularised_mlp(units: Sequence[int] = (300, 100), *, dropout: float = 0.2) 
     """
     import keras
 
+    _check_sizes(*units)
+    if not 0 <= dropout < 1:
+        raise ValueError(f"dropout must be at least 0 and less than 1, found {dropout!r}")
     stack: list[Any] = [keras.Input((28, 28))]
     for layer in normalised_mlp(units).layers:
         stack.append(layer)
@@ -164,6 +182,7 @@ def regularised_mlp(units: Sequence[int] = (300, 100), *, dropout: float = 0.2) 
     return keras.Sequential(stack)
 
 
+@checked
 def regularised_cnn(
     filters: Sequence[int] = (32, 64, 128), units: int = 128, *, dropout: float = 0.3
 ) -> keras.Sequential:
@@ -180,12 +199,18 @@ def regularised_cnn(
     Returns:
         A Keras model: (batch, 28, 28) -> (batch, 10), each row adding up to 1.
 
+    Raises:
+        ValueError: a size is not a positive integer, or dropout is out of its range.
+
     Example:
         >>> regularised_cnn().count_params()
         242602
     """
     import keras
 
+    _check_sizes(*filters, units)
+    if not 0 <= dropout < 1:
+        raise ValueError(f"dropout must be at least 0 and less than 1, found {dropout!r}")
     layers = keras.layers
     stack = [keras.Input((28, 28)), layers.Reshape((28, 28, 1))]
     for count in filters:
@@ -196,6 +221,7 @@ def regularised_cnn(
     return keras.Sequential([*stack, layers.Dense(10, activation="softmax")])
 
 
+@checked
 def with_flips(model: keras.Model) -> keras.Sequential:
     """Let a network see each image mirrored, left for right, every second time in training.
 
@@ -228,6 +254,7 @@ def with_flips(model: keras.Model) -> keras.Sequential:
     )
 
 
+@checked
 def initialise(model: keras.Model, gain: float, rng: np.random.Generator) -> None:
     """Draw the weights of a model's dense layers anew, around 0; set their biases to 0.
 
@@ -259,6 +286,7 @@ def initialise(model: keras.Model, gain: float, rng: np.random.Generator) -> Non
             layer.bias.assign(np.zeros(layer.bias.shape))
 
 
+@checked
 def with_logits(model: keras.Model, scale: float = 1.0) -> keras.Model:
     """Let a classifier return its logits, times a factor, instead of the probabilities.
 
@@ -284,3 +312,12 @@ def with_logits(model: keras.Model, scale: float = 1.0) -> keras.Model:
         raise ValueError("expected a model that is not compiled yet")
     model.layers[-1].activation = lambda logits: scale * logits
     return model
+
+
+def _check_sizes(*sizes: int, classes: int = 2) -> None:
+    """Refuse numbers of which Keras would make no layer, or no classifier."""
+    for size in (*sizes, classes):
+        if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+            raise ValueError(f"layer sizes must be positive integers, found {size!r}")
+    if classes < 2:
+        raise ValueError(f"classes must be at least 2, found {classes}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from helpers.checks import checked
 from helpers.data import FashionMNIST, load_fashion_mnist
 from helpers.experiments import Experiment, one_two_five
 from helpers.models import mlp
@@ -36,6 +37,7 @@ COMPARED: dict[str, tuple[str, dict[str, Any]]] = {
 """The optimizers that are compared: the class in Keras, and what differs from its defaults."""
 
 
+@checked
 def keras_optimizer(name: str, learning_rate: float) -> keras.optimizers.Optimizer:
     """Return an optimizer by the name it has in the comparison.
 
@@ -60,6 +62,7 @@ def keras_optimizer(name: str, learning_rate: float) -> keras.optimizers.Optimiz
     return getattr(keras.optimizers, kind)(learning_rate, **settings)
 
 
+@checked
 def train_with_each(
     data: FashionMNIST, seed: int, *, optimizer: str, learning_rate: float
 ) -> dict[str, Any]:
@@ -96,6 +99,7 @@ def train_with_each(
     return results(model, data)
 
 
+@checked
 def mlp_with_decay(kind: str, learning_rate: float, strength: float) -> keras.Sequential:
     """Return a new MLP, compiled with Adam and one of two weight decays, for kernels alone.
 
@@ -136,6 +140,7 @@ def mlp_with_decay(kind: str, learning_rate: float, strength: float) -> keras.Se
     return model
 
 
+@checked
 def train_with_decay(
     data: FashionMNIST, seed: int, *, kind: str, learning_rate: float, strength: float
 ) -> dict[str, Any]:

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from helpers.checks import checked
+
 if TYPE_CHECKING:
     import keras
 
@@ -366,6 +368,7 @@ class AdamW(Adam):
         return update - self.learning_rate * self.weight_decay * more["w"], m, v
 
 
+@checked
 def apply_updates(params: Params, updates: Params) -> Params:
     """Return params + updates, array by array.
 
@@ -383,6 +386,7 @@ def apply_updates(params: Params, updates: Params) -> Params:
     return _like(params, [w + update for w, update in _together(params, updates)])
 
 
+@checked
 def as_keras(optimizer: Optimizer) -> keras.optimizers.Optimizer:
     """Return the Keras optimizer that takes the same steps.
 
@@ -413,6 +417,7 @@ def as_keras(optimizer: Optimizer) -> keras.optimizers.Optimizer:
     return getattr(keras.optimizers, "RMSprop" if name == "RMSProp" else name)(**settings)
 
 
+@checked
 def convert_momentum(optimizer: Momentum, state: State, convention: str) -> tuple[Momentum, State]:
     """Let a descent with momentum go on in another convention: every later step is the same.
 
@@ -448,6 +453,7 @@ def convert_momentum(optimizer: Momentum, state: State, convention: str) -> tupl
     return converted, {**state, "v": v}
 
 
+@checked
 def tuned_momentum(smallest: float, largest: float) -> Momentum:
     """Return the momentum whose descent on a quadratic converges fastest in the end.
 
@@ -472,6 +478,7 @@ def tuned_momentum(smallest: float, largest: float) -> Momentum:
     return Momentum(4 / (low + high) ** 2, momentum=((high - low) / (high + low)) ** 2)
 
 
+@checked
 def descend(optimizer: Optimizer, surface: Surface, start: npt.ArrayLike, steps: int) -> np.ndarray:
     """Walk down a surface, step by step.
 

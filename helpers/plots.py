@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from helpers.checks import checked
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -87,6 +89,7 @@ def house_style() -> None:
     )
 
 
+@checked
 def show(figure: Figure, alt: str) -> None:
     """Show a figure in the page, with the text that a reader who cannot see it gets.
 
@@ -127,6 +130,7 @@ def show(figure: Figure, alt: str) -> None:
     )
 
 
+@checked
 def image_grid(
     images: np.ndarray, labels: Sequence[str], *, columns: int = 10, ax: Axes | None = None
 ) -> Axes:
@@ -177,6 +181,7 @@ def image_grid(
     return ax
 
 
+@checked
 def mean_and_spread(
     x: np.ndarray, values: np.ndarray, *, label: str, ax: Axes, **line: Any
 ) -> Axes:
@@ -202,8 +207,8 @@ def mean_and_spread(
         [1.0, 2.0]
     """
     x, values = np.asarray(x, float), np.asarray(values, float)
-    if values.ndim != 2 or values.shape[0] != len(x):
-        raise ValueError(f"expected values ({len(x)}, runs), found {values.shape}")
+    if x.ndim != 1 or values.ndim != 2 or values.shape[0] != len(x):
+        raise ValueError(f"expected x (n,) and values (n, runs), found {x.shape}, {values.shape}")
     if not np.isfinite(values).all():
         raise ValueError("expected finite values: decide what a diverged run counts as")
     (drawn,) = ax.plot(x, values.mean(axis=1), label=label, **line)
@@ -213,6 +218,7 @@ def mean_and_spread(
     return ax
 
 
+@checked
 def learning_curve(values: Sequence[float], *, label: str, ax: Axes, **line: Any) -> Axes:
     """Draw one number an epoch, as measured at the end of epochs 1, 2, ...
 
@@ -244,6 +250,7 @@ def learning_curve(values: Sequence[float], *, label: str, ax: Axes, **line: Any
     return ax
 
 
+@checked
 def contours(
     surface: Surface,
     *,
@@ -285,6 +292,7 @@ def contours(
     return ax
 
 
+@checked
 def descent_path(points: np.ndarray, *, label: str, ax: Axes, **line: Any) -> Axes:
     """Draw the way of a descent over a surface, with a dot for each step.
 
@@ -313,6 +321,7 @@ def descent_path(points: np.ndarray, *, label: str, ax: Axes, **line: Any) -> Ax
     return ax
 
 
+@checked
 def animate_descents(
     ways: Mapping[str, np.ndarray],
     surface: Surface,
@@ -421,6 +430,7 @@ def _rounded_tag(tag: re.Match[str]) -> str:
     return re.sub(r"\d+\.\d+", lambda number: f"{float(number.group()):.1f}", tag.group())
 
 
+@checked
 def computation_graph(gradients: Mapping[Value, np.ndarray], *, ax: Axes) -> Axes:
     """Draw how a number was computed: each value above its node, each derivative below.
 
@@ -445,7 +455,7 @@ def computation_graph(gradients: Mapping[Value, np.ndarray], *, ax: Axes) -> Axe
         >>> [text.get_text() for text in ax.texts if text.get_text()]
         ['× 2', '6.00', '1.00', 'w', '3.00', '2.00']
     """
-    if any(value.data.size != 1 for value in gradients):
+    if any(np.size(getattr(value, "data", ())) != 1 for value in gradients):
         raise ValueError("expected the gradients of a graph of numbers, each of a single entry")
     shown = [value for value in gradients if not _is_constant(value)]
     if not shown:
@@ -529,6 +539,7 @@ def _node(value: Value) -> str:
     return f"{value.name}: {text}" if value.name else text
 
 
+@checked
 def decision_chart(
     steps: Sequence[tuple[str, str, str]], *, ax: Axes, answers: tuple[str, str] = ("yes", "no")
 ) -> Axes:
@@ -608,6 +619,7 @@ MARKERS = "osD^vP*X"
 """One marker a class: no meaning by colour alone."""
 
 
+@checked
 def decision_regions(
     classify: Callable[[np.ndarray], np.ndarray], x: np.ndarray, y: np.ndarray, *, ax: Axes
 ) -> Axes:
@@ -659,6 +671,7 @@ def decision_regions(
     return ax
 
 
+@checked
 def confusion_matrix(counts: np.ndarray, names: Sequence[str], *, ax: Axes) -> Axes:
     """Draw how often each class (rows) was taken for each class (columns), in percent.
 

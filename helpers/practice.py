@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from helpers.checks import checked
 from helpers.data import FashionMNIST
 from helpers.experiments import unless_diverged
 from helpers.models import mlp
@@ -31,6 +32,7 @@ __all__ = [
 ]
 
 
+@checked
 def shuffled_batches(
     x: np.ndarray, y: np.ndarray, *, batch_size: int = 32, seed: int
 ) -> tf.data.Dataset:
@@ -57,14 +59,15 @@ def shuffled_batches(
     """
     import tensorflow as tf
 
-    if len(x) != len(y) or len(x) == 0:
-        raise ValueError(f"expected as many labels as inputs, found {len(x)} and {len(y)}")
+    if np.ndim(x) == 0 or np.ndim(y) == 0 or len(x) != len(y) or len(x) == 0:
+        raise ValueError(f"expected as many labels as inputs, found {np.shape(x)}, {np.shape(y)}")
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, found {batch_size!r}")
     examples = tf.data.Dataset.from_tensor_slices((x, y))
     return examples.shuffle(len(x), seed=seed).batch(batch_size).prefetch(64)
 
 
+@checked
 def fit_shuffled(
     model: keras.Model, data: FashionMNIST, *, seed: int, epochs: int, batch_size: int = 32
 ) -> keras.callbacks.History:
@@ -101,6 +104,7 @@ def fit_shuffled(
     )
 
 
+@checked
 def results(model: keras.Model, data: FashionMNIST) -> dict[str, float | None]:
     """Return what a training came to: the ends of its curves, and the test accuracy.
 
@@ -131,6 +135,7 @@ def results(model: keras.Model, data: FashionMNIST) -> dict[str, float | None]:
     )
 
 
+@checked
 def generalisation(
     model: keras.Model, data: FashionMNIST, *, trained_on: int
 ) -> dict[str, float | None]:
@@ -164,6 +169,7 @@ def generalisation(
     )
 
 
+@checked
 def compiled_mlp(learning_rate: float, *, clip: float | None = None) -> keras.Sequential:
     """Return a new 784-300-100-10 MLP, compiled with SGD.
 
@@ -194,6 +200,7 @@ def compiled_mlp(learning_rate: float, *, clip: float | None = None) -> keras.Se
     return model
 
 
+@checked
 def stopping(
     monitor: str, *, patience: int = 20, lower_after: int | None = None
 ) -> list[keras.callbacks.Callback]:
@@ -240,6 +247,7 @@ def stopping(
     return callbacks
 
 
+@checked
 def train(
     folder: str | Path,
     data: FashionMNIST,
@@ -322,6 +330,7 @@ def train(
     return history
 
 
+@checked
 def best_network(folder: str | Path) -> keras.Model | None:
     """Load the last complete network of a folder with files `best-*.keras`.
 

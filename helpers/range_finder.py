@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from helpers.checks import MayBeInfinite, checked
 from helpers.plots import DASHES, INK
 from helpers.reproducible import verbose
 
@@ -43,7 +44,8 @@ class RangeTestError(RuntimeError):
     """A curve from which no learning rate can be read."""
 
 
-def smooth(losses: npt.ArrayLike, smoothing: float) -> np.ndarray:
+@checked
+def smooth(losses: MayBeInfinite, smoothing: float) -> np.ndarray:
     """Return the exponential moving average of losses, corrected for its start at zero.
 
     m_t = smoothing m_(t-1) + (1 - smoothing) loss_t,  m_(-1) = 0
@@ -409,6 +411,7 @@ RECOMMENDED = "middle of the floor"
 
 
 @contextlib.contextmanager
+@checked
 def restored(model: keras.Model) -> Iterator[None]:
     """Give a model back its present state at the end of a `with` block, however that ends.
 
@@ -571,6 +574,7 @@ def _sweep(model: keras.Model, batch: Any, dataset: tf.data.Dataset | None) -> C
     return compiled.get_concrete_function()
 
 
+@checked
 def range_test(
     model: keras.Model,
     x: Any,

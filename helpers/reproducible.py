@@ -16,6 +16,8 @@ import sys
 import tempfile
 from collections.abc import Iterator
 
+from helpers.checks import checked
+
 __all__ = ["begin", "quiet_startup", "seed_of_run", "verbose"]
 
 SEED_STRIDE = 1000
@@ -53,6 +55,7 @@ def seed_of_run(seed: int = 42) -> int:
     return seed + SEED_STRIDE * int(moved)
 
 
+@checked
 def begin(seed: int = 42, *, keras: bool = True) -> int:
     """Seed Python, NumPy and Keras, and return the seed: a chapter's first call.
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from helpers.checks import checked
 from helpers.data import FashionMNIST, load_fashion_mnist
 from helpers.experiments import Experiment
 from helpers.models import mlp
@@ -70,12 +71,16 @@ AVERAGED = "constant, averaged"
 """The arm with a constant rate whose weights are averaged along the way."""
 
 
+@checked
 def arms(peak: float, steps: int) -> dict[str, Any]:
     """Return the arms of the tournament: a schedule for each, or a number.
 
     Args:
         peak: the largest rate.
         steps: of the whole training.
+
+    Raises:
+        ValueError: steps is less than 10.
 
     Example:
         >>> from helpers.schedules import values
@@ -92,6 +97,8 @@ def arms(peak: float, steps: int) -> dict[str, Any]:
         WarmupStableDecay,
     )
 
+    if steps < 10:
+        raise ValueError(f"steps must be at least 10, found {steps!r}")
     kerass = keras.optimizers.schedules
     half, rest = steps // 2, 3 * steps // 4
     warm: dict[str, Any] = {"warmup_fraction": 0.1, "start_at_floor": False}
@@ -219,6 +226,7 @@ class ScheduledTrainer:
         return float(-np.log(likelihoods).mean()), float((guesses.argmax(axis=1) != y).mean())
 
 
+@checked
 def compete(data: FashionMNIST, seed: int, *, arm: str, epochs: int) -> dict[str, Any]:
     """Train the MLP with one arm of the tournament, once with each of `PEAKS`.
 
@@ -235,6 +243,9 @@ def compete(data: FashionMNIST, seed: int, *, arm: str, epochs: int) -> dict[str
     Returns:
         valid_loss, valid_error and fresh_error, one for each peak, at the end of the training.
 
+    Raises:
+        ValueError: arm is not one of `arms`.
+
     Example:
         >>> found = compete(load_fashion_mnist(), 0, arm="cosine", epochs=1)
         >>> [len(found[name]) for name in ("valid_loss", "valid_error", "fresh_error")]
@@ -243,6 +254,8 @@ def compete(data: FashionMNIST, seed: int, *, arm: str, epochs: int) -> dict[str
     from helpers.schedules import values
 
     steps = epochs * (TRAINED_ON // BATCH_SIZE)
+    if arm not in arms(1.0, steps):
+        raise ValueError(f"arm is one of {', '.join(arms(1.0, steps))}, found {arm!r}")
     ema = 1 - 20 / steps if arm == AVERAGED else None
     trainer = ScheduledTrainer(data, seed, ema=ema)
     found: dict[str, Any] = {"valid_loss": [], "valid_error": [], "fresh_error": []}
@@ -277,6 +290,7 @@ def _plateau(
     return watch
 
 
+@checked
 def drop_rate(
     data: FashionMNIST, seed: int, *, rate: float, dropped_after: int, epochs: int = 16
 ) -> dict[str, Any]:
@@ -292,11 +306,16 @@ def drop_rate(
     Returns:
         loss (on all images trained on) and fresh_error, at the end of each epoch.
 
+    Raises:
+        TypeError: rate is not a float.
+
     Example:
         >>> found = drop_rate(load_fashion_mnist(), 0, rate=0.1, dropped_after=1, epochs=2)
         >>> len(found["loss"]), len(found["fresh_error"])
         (2, 2)
     """
+    if not isinstance(rate, float):
+        raise TypeError(f"rate must be a float: a tenth of it is one, found {rate!r}")
     trainer = ScheduledTrainer(data, seed)
     rates = np.full(epochs * trainer.steps_per_epoch, rate)
     rates[dropped_after * trainer.steps_per_epoch :] /= 10
@@ -320,6 +339,7 @@ WARM_UP_PEAKS = {
 """The peaks that `warm_up` tries with each optimizer."""
 
 
+@checked
 def warm_up(
     data: FashionMNIST, seed: int, *, optimizer: str, warmup: int, epochs: int = 4
 ) -> dict[str, Any]:
@@ -363,6 +383,7 @@ def warm_up(
     return found
 
 
+@checked
 def batches_in_order(x: np.ndarray, y: np.ndarray, *, pipeline: str, seed: int) -> tf.data.Dataset:
     """Return whole batches of 128 in another order in each epoch.
 
@@ -384,6 +405,10 @@ def batches_in_order(x: np.ndarray, y: np.ndarray, *, pipeline: str, seed: int) 
     """
     import tensorflow as tf
 
+    if np.ndim(x) == 0 or np.shape(x)[:1] != np.shape(y)[:1] or len(x) < BATCH_SIZE:
+        raise ValueError(
+            f"expected {BATCH_SIZE} examples or more, found {np.shape(x)} with {np.shape(y)}"
+        )
     examples = tf.data.Dataset.from_tensor_slices((x, y))
     if pipeline == "shuffle, batch":
         return examples.shuffle(len(x), seed=seed).batch(BATCH_SIZE, drop_remainder=True)
@@ -392,6 +417,7 @@ def batches_in_order(x: np.ndarray, y: np.ndarray, *, pipeline: str, seed: int) 
     raise ValueError(f"pipeline is 'shuffle, batch' or 'batch, shuffle', found {pipeline!r}")
 
 
+@checked
 def train_in_company(
     data: FashionMNIST, seed: int, *, pipeline: str, sort: bool, rate: float, epochs: int = 8
 ) -> dict[str, Any]:

@@ -20,6 +20,8 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
+from helpers.checks import checked
+
 __all__ = [
     "CosineRestarts",
     "InverseSquareRoot",
@@ -481,6 +483,7 @@ class Join(Schedule):
         return cls(loaded, config["boundaries"])
 
 
+@checked
 def values(schedule: Any, steps: npt.ArrayLike) -> np.ndarray:
     """Return the rates of any schedule at many steps.
 
@@ -494,7 +497,7 @@ def values(schedule: Any, steps: npt.ArrayLike) -> np.ndarray:
         An array of float64 in the shape of steps.
 
     Raises:
-        ValueError: schedule is none.
+        ValueError: schedule is none, or a step is negative.
 
     Example:
         >>> decay = keras.optimizers.schedules.ExponentialDecay(1.0, decay_steps=1, decay_rate=0.5)
@@ -502,6 +505,8 @@ def values(schedule: Any, steps: npt.ArrayLike) -> np.ndarray:
         [1.0, 0.5, 0.25]
     """
     _check_schedule(schedule)
+    if (np.asarray(steps) < 0).any():
+        raise ValueError(f"steps must be at least 0, found {steps!r}")
     return np.asarray(_rate(schedule, np.asarray(steps, dtype=np.float64), np))
 
 

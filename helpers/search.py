@@ -3,9 +3,9 @@
 A study's trials are a queue in a database that any number of workers share, on any number of
 machines; Optuna (Akiba and others, 2019, https://arxiv.org/abs/1907.10902) keeps it.
 
-python -m helpers.search create --storage sqlite:///search.db --study mlp --trials 60
-python -m helpers.search worker --storage sqlite:///search.db --study mlp
-python -m helpers.search status --storage sqlite:///search.db --study mlp
+    python -m helpers.search create --storage sqlite:///search.db --study mlp --trials 60
+    python -m helpers.search worker --storage sqlite:///search.db --study mlp
+    python -m helpers.search status --storage sqlite:///search.db --study mlp
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from helpers.checks import checked
 
 if TYPE_CHECKING:
     import optuna
@@ -151,6 +153,7 @@ class Range:
         return float(scale(self.low - margin)), float(scale(self.high + margin))
 
 
+@checked
 def uniform(low: float, high: float, size: int, rng: np.random.Generator) -> np.ndarray:
     """Draw numbers uniformly from [low, high].
 
@@ -174,6 +177,7 @@ def uniform(low: float, high: float, size: int, rng: np.random.Generator) -> np.
     return _draw(Range(low, high), size, rng)
 
 
+@checked
 def log_uniform(low: float, high: float, size: int, rng: np.random.Generator) -> np.ndarray:
     """Draw numbers whose logarithm is uniform: as many in each decade.
 
@@ -201,6 +205,7 @@ def log_uniform(low: float, high: float, size: int, rng: np.random.Generator) ->
     return _draw(Range(low, high, "log"), size, rng)
 
 
+@checked
 def one_minus_log_uniform(
     low: float, high: float, size: int, rng: np.random.Generator
 ) -> np.ndarray:
@@ -230,6 +235,7 @@ def one_minus_log_uniform(
     return _draw(Range(low, high, "one minus log"), size, rng)
 
 
+@checked
 def integer_uniform(low: int, high: int, size: int, rng: np.random.Generator) -> np.ndarray:
     """Draw whole numbers from low to high, both included, each as likely.
 
@@ -253,6 +259,7 @@ def integer_uniform(low: int, high: int, size: int, rng: np.random.Generator) ->
     return _draw(Range(low, high, integer=True), size, rng)
 
 
+@checked
 def integer_log_uniform(low: int, high: int, size: int, rng: np.random.Generator) -> np.ndarray:
     """Draw whole numbers from low to high, about as many in each doubling.
 
@@ -283,6 +290,7 @@ def _draw(values: Range, size: int, rng: np.random.Generator) -> np.ndarray:
     return values.at(_generator(rng).random(_count("size", size, at_least=0)))
 
 
+@checked
 def grid(space: Space, levels: int | Mapping[str, int]) -> list[Configuration]:
     """Return every combination of evenly spaced values: evenly on each one's scale.
 
@@ -311,6 +319,7 @@ def grid(space: Space, levels: int | Mapping[str, int]) -> list[Configuration]:
     return [dict(zip(space, point, strict=True)) for point in itertools.product(*values)]
 
 
+@checked
 def at_random(space: Space, size: int, rng: np.random.Generator) -> list[Configuration]:
     """Return configurations drawn at random, each value on its own scale.
 
@@ -337,6 +346,7 @@ def at_random(space: Space, size: int, rng: np.random.Generator) -> list[Configu
     return _configurations(space, _generator(rng).random((size, len(space))))
 
 
+@checked
 def quasi_random(space: Space, size: int, rng: np.random.Generator) -> list[Configuration]:
     """Return configurations that fill the space more evenly than chance: a Halton sequence.
 
@@ -366,6 +376,7 @@ def quasi_random(space: Space, size: int, rng: np.random.Generator) -> list[Conf
     return _configurations(space, sequence.random(size) if size else np.empty((0, len(space))))
 
 
+@checked
 def zoom(
     space: Space, configurations: Sequence[Configuration], losses: Sequence[float], keep: int = 3
 ) -> dict[str, Range]:
@@ -424,6 +435,7 @@ class Round:
     losses: tuple[float, ...]
 
 
+@checked
 def coarse_to_fine(
     evaluate: Callable[[Configuration], float],
     space: Space,
@@ -506,6 +518,7 @@ RETRIES = 3
 """How often a trial is taken up again whose worker has died: it may be what kills them."""
 
 
+@checked
 def create_study(
     search: Search | str,
     trials: int,
@@ -587,6 +600,7 @@ def create_study(
         return _ready(study, kept)
 
 
+@checked
 def open_study(storage: str, name: str) -> optuna.Study:
     """Open a study that exists.
 
@@ -643,6 +657,7 @@ def find_search(path: str) -> Search:
     return found
 
 
+@checked
 def work(
     study: optuna.Study, search: Search | None = None, say: Callable[[str], None] = print
 ) -> None:
@@ -718,6 +733,7 @@ def work(
             say(_line(study, taken[0].number))
 
 
+@checked
 def status(study: optuna.Study) -> dict[str, Any]:
     """Return how far a study is, and the best that it has found.
 
@@ -967,6 +983,8 @@ def _generator(rng: np.random.Generator) -> np.random.Generator:
 
 
 def _check_space(space: Space) -> None:
+    if not isinstance(space, Mapping):
+        raise TypeError(f"expected a mapping of names to ranges, found {space!r}")
     if not space or not all(isinstance(values, Range) for values in space.values()):
         raise SearchError(f"a space has a Range for each name, found {space!r}")
 
@@ -988,6 +1006,7 @@ def _worst_for_nan(losses: Sequence[float]) -> np.ndarray:
 # ---------------------------------------------------------------------------- command line
 
 
+@checked
 def main(arguments: Sequence[str] | None = None) -> int:
     """Make a study, work on it, or say how far it is, as asked for on the command line.
 
@@ -1019,6 +1038,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             command.add_argument("--halving", type=int)
             command.add_argument("--heartbeat", type=int, default=20, metavar="SECONDS")
     chosen = vars(parser.parse_args(arguments))
+    from optuna.exceptions import StorageInternalError
+
     action, storage, name = (chosen.pop(key) for key in ("action", "storage", "study"))
     try:
         if action == "create":
@@ -1032,6 +1053,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _say(f"{key:9} {value}")
     except SearchError as error:
         print(f"helpers.search: {error}", file=sys.stderr)
+        return 1
+    except StorageInternalError as error:  # such as a full disk
+        first = str(error.__cause__ or error).splitlines()[0]
+        way_on = "when it works, `create` puts lost trials back, and a new worker goes on"
+        print(f"helpers.search: the storage failed: {first}; {way_on}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from helpers import reproducible
+from helpers.checks import checked
 from helpers.data import FashionMNIST, load_fashion_mnist
 from helpers.experiments import Experiment, one_two_five
 from helpers.models import mlp
@@ -185,6 +186,7 @@ class Trainer:
         return self.guess(x).numpy() != y
 
 
+@checked
 def evaluate_mlp(configuration: Configuration, report: Report) -> float:
     """Train the MLP with a configuration of `SPACE`: what the workers of the book's search do.
 
@@ -209,6 +211,7 @@ FASHION_MLP = Search(SPACE, evaluate_mlp)
 """The book's search: an MLP on 8,000 images of Fashion-MNIST."""
 
 
+@checked
 def train_at_each_rate(
     data: FashionMNIST, seed: int, *, width: int, batch_size: int, momentum: float
 ) -> dict[str, Any]:
@@ -244,6 +247,7 @@ FINE_RATES = [2.0 ** (k / 2) for k in range(-18, 5)]
 """Learning rates from 1/512 to 4, two in each doubling."""
 
 
+@checked
 def find_best_rate(
     data: FashionMNIST, seed: int, *, batch_size: int, images: int, epochs: int
 ) -> dict[str, Any]:
@@ -303,6 +307,7 @@ BY_DATA = Experiment(
 )
 
 
+@checked
 def time_workers(
     data: FashionMNIST,  # noqa: ARG001
     seed: int,
@@ -365,6 +370,7 @@ SPEED = Experiment(
 )
 
 
+@checked
 def nurse(
     data: FashionMNIST, seed: int, *, width: int, batch_size: int, momentum: float
 ) -> dict[str, float]:
@@ -515,6 +521,7 @@ def laboratory() -> Laboratory:
     )
 
 
+@checked
 def best_so_far(observed: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """Return what the choice after each trial is truly worth: the best by what was observed.
 
@@ -522,16 +529,22 @@ def best_so_far(observed: np.ndarray, truth: np.ndarray) -> np.ndarray:
         observed: (..., n) errors that the search saw, in the order of its trials.
         truth: (..., n) what those configurations are really worth.
 
+    Raises:
+        ValueError: the two have not the same shape.
+
     Example:
         >>> best_so_far(np.array([3.0, 1.0, 2.0]), np.array([0.3, 0.2, 0.1])).tolist()
         [0.3, 0.2, 0.2]
     """
+    if np.ndim(observed) == 0 or np.shape(observed) != np.shape(truth):
+        raise ValueError(f"expected two lists alike, found {observed!r} and {truth!r}")
     best = np.minimum.accumulate(observed, axis=-1)
     is_new = np.diff(best, axis=-1, prepend=np.inf) < 0
     latest = np.maximum.accumulate(np.where(is_new, np.arange(observed.shape[-1]), 0), axis=-1)
     return np.take_along_axis(truth, latest, axis=-1)
 
 
+@checked
 def replay(
     lab: Laboratory,
     design: Callable[[np.random.Generator], Sequence[Configuration]],
@@ -560,6 +573,7 @@ def replay(
     return best_so_far(observed[..., -1], worth)
 
 
+@checked
 def replay_one_by_one(
     lab: Laboratory,
     search: Callable[[Callable[[Configuration], float], np.random.Generator], object],
@@ -601,6 +615,7 @@ def replay_one_by_one(
     return np.stack([once() for _ in range(searches)])
 
 
+@checked
 def replay_tpe(lab: Laboratory, seed: int, *, searches: int, trials: int) -> dict[str, list[float]]:
     """Replay Optuna's TPE many times.
 
@@ -628,6 +643,7 @@ def replay_tpe(lab: Laboratory, seed: int, *, searches: int, trials: int) -> dic
     return {"mean": found.mean(axis=0).tolist(), "deviation": found.std(axis=0).tolist()}
 
 
+@checked
 def replay_halving(
     lab: Laboratory, size: int, searches: int, rng: np.random.Generator
 ) -> tuple[float, np.ndarray]:

@@ -11,6 +11,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from helpers.checks import checked
+
 __all__ = [
     "LinearClassifier",
     "binary_cross_entropy",
@@ -22,6 +24,7 @@ __all__ = [
 ]
 
 
+@checked
 def log_sum_exp(logits: npt.ArrayLike) -> np.ndarray:
     """Return the logarithm of the sum of exponentials, without overflow.
 
@@ -45,6 +48,7 @@ def log_sum_exp(logits: npt.ArrayLike) -> np.ndarray:
     return largest[..., 0] + np.log(np.exp(z - largest).sum(axis=-1))
 
 
+@checked
 def softmax(logits: npt.ArrayLike) -> np.ndarray:
     """Return the shares of the exponentials: positive numbers that add up to 1.
 
@@ -68,6 +72,7 @@ def softmax(logits: npt.ArrayLike) -> np.ndarray:
     return shares / shares.sum(axis=-1, keepdims=True)
 
 
+@checked
 def cross_entropy(logits: npt.ArrayLike, targets: npt.ArrayLike) -> np.ndarray:
     """Return the cross-entropy between targets and softmax(logits), for each example.
 
@@ -93,6 +98,7 @@ def cross_entropy(logits: npt.ArrayLike, targets: npt.ArrayLike) -> np.ndarray:
     return log_sum_exp(z) - (q * z).sum(axis=-1)
 
 
+@checked
 def cross_entropy_gradient(logits: npt.ArrayLike, targets: npt.ArrayLike) -> np.ndarray:
     """Return the derivative of each example's cross-entropy with respect to its logits.
 
@@ -116,6 +122,7 @@ def cross_entropy_gradient(logits: npt.ArrayLike, targets: npt.ArrayLike) -> np.
     return softmax(z) - _distributions(targets, z)
 
 
+@checked
 def binary_cross_entropy(
     probabilities: npt.ArrayLike, labels: npt.ArrayLike, clamp: float = 1e-12
 ) -> np.ndarray:
@@ -175,6 +182,7 @@ class LinearClassifier:
         return self.scale * (np.asarray(x) @ self.weights + self.bias)
 
 
+@checked
 def fit_softmax_regression(
     x: npt.ArrayLike,
     y: npt.ArrayLike,
@@ -217,7 +225,7 @@ def fit_softmax_regression(
     """
     x, y = np.asarray(x), np.asarray(y)
     x = x if x.dtype.kind == "f" else x.astype(float)
-    if x.ndim != 2 or len(x) != len(y) or len(x) == 0:
+    if x.ndim != 2 or y.ndim != 1 or len(x) != len(y) or len(x) == 0:
         raise ValueError(f"expected inputs (n, inputs), n labels, found {x.shape} and {y.shape}")
     if classes < 2 or epochs < 1 or batch_size < 1:
         raise ValueError(

@@ -1,32 +1,42 @@
 """The real source of the helpers: shown in the pages, and digested to tell when it changed.
 
 A digest covers a definition and, through the names it uses, every other definition of this
-package that it depends upon. Comments, docstrings and the texts of errors are left out:
-they do not change a result. So a stored output or a stored table is out of date exactly
-when code that could have changed it has changed.
+package that it depends upon. Comments, docstrings and the texts of errors are left out, and
+so is what only refuses bad input: a result that is there was not refused. So a stored output
+or a stored table is out of date exactly when code that could have changed it has changed.
 """
 
 from __future__ import annotations
 
 import ast
+import copy
 import functools
 import hashlib
 import inspect
+import re
 import textwrap
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from helpers.checks import checked
+
 __all__ = ["definitions_used", "digest", "show_source", "source_of", "text_of"]
 
 PACKAGE = Path(__file__).parent
+DIGEST_STOPS_AT = ("digest", "show_source")
+"""How code is digested or shown cannot change a result."""
+GUARD = re.compile(r"^@checked\n", re.MULTILINE)
 
 Name = tuple[str, str]
 """A definition: module and name, such as ("models", "mlp"); name "*" is the whole module."""
 
 
+@checked
 def source_of(thing: Any) -> str:
     """Return the source text of a function, class or module of this package.
+
+    The line "@checked" is left out (see `helpers.checks`): what remains can be copied.
 
     Args:
         thing: the function, class or module.
@@ -39,13 +49,15 @@ def source_of(thing: Any) -> str:
         'def source_of(thing: Any) -> str:'
     """
     try:
-        return textwrap.dedent(inspect.getsource(inspect.unwrap(thing))).strip("\n")
+        text = textwrap.dedent(inspect.getsource(inspect.unwrap(thing))).strip("\n")
     except (TypeError, OSError):
         raise TypeError(
             f"expected a function, class or module written in Python, found {thing!r}"
         ) from None
+    return GUARD.sub("", text)
 
 
+@checked
 def show_source(*things: Any, docstrings: bool = True) -> None:
     """Show the real source of helpers in the page, with highlighting.
 
@@ -73,6 +85,7 @@ def show_source(*things: Any, docstrings: bool = True) -> None:
         display(shown, raw=True)
 
 
+@checked
 def digest(things: Iterable[Name | str], package: Path = PACKAGE) -> str:
     """Return a short digest of code: of definitions with all they depend upon, or of text.
 
@@ -86,23 +99,28 @@ def digest(things: Iterable[Name | str], package: Path = PACKAGE) -> str:
     Raises:
         LookupError: the package has no such definition.
         SyntaxError: a piece of code is not Python.
+        TypeError: a thing is neither a name nor a text.
 
     Example:
         >>> digest(["x = 1  # a comment"]) == digest(["x = 1"])
         True
     """
     things = list(things)
+    for thing in things:
+        if not isinstance(thing, str) and not (isinstance(thing, tuple) and len(thing) == 2):
+            raise TypeError(f"expected (module, name), or code as a text, found {thing!r}")
     hashed = hashlib.sha256()
     for code in (thing for thing in things if isinstance(thing, str)):
         hashed.update(f"code:{_normalised(ast.parse(code))}".encode())
     names = [thing for thing in things if not isinstance(thing, str)]
     modules = _modules(package)
     for module, name in sorted(_closure(names, modules)):
-        for node in modules[module].nodes(name):
+        for node in modules[module].without_refusals(name):
             hashed.update(f"{module}.{name}:{_normalised(node)}".encode())
     return hashed.hexdigest()[:16]
 
 
+@checked
 def definitions_used(code: str, package: Path = PACKAGE) -> set[Name]:
     r"""Return the definitions of this package that a piece of code names.
 
@@ -118,8 +136,9 @@ def definitions_used(code: str, package: Path = PACKAGE) -> set[Name]:
     return _names_used([tree], _imports([tree]), None, _modules(package))
 
 
+@checked
 def text_of(name: Name, package: Path = PACKAGE) -> str:
-    """Return the text of a definition as it stands in its file, docstring and comments too.
+    """Return the text of a definition as `source_of` does, docstring and comments too.
 
     Args:
         name: module and name, such as ("models", "mlp").
@@ -138,7 +157,7 @@ def text_of(name: Name, package: Path = PACKAGE) -> str:
     for node in _modules(package)[module].nodes(definition):
         decorators = [n.lineno for n in getattr(node, "decorator_list", [])]
         parts += lines[min([node.lineno, *decorators]) - 1 : node.end_lineno]
-    return "\n".join(parts)
+    return GUARD.sub("", "\n".join(parts))
 
 
 class _Module:
@@ -156,6 +175,7 @@ class _Module:
         self.stops = {
             n.value for node in stops for n in ast.walk(node) if isinstance(n, ast.Constant)
         }
+        self.bare: dict[str, list[ast.stmt]] = {}
 
     def nodes(self, name: str) -> list[ast.stmt]:
         if name == "*":
@@ -163,6 +183,12 @@ class _Module:
         if name not in self.definitions:
             raise LookupError(f"module helpers.{self.name} defines no {name!r}")
         return self.definitions[name]
+
+    def without_refusals(self, name: str) -> list[ast.stmt]:
+        if name not in self.bare:
+            nodes = copy.deepcopy(self.nodes(name))
+            self.bare[name] = [_WithoutRefusals().visit(node) for node in nodes]
+        return self.bare[name]
 
 
 def _modules(package: Path) -> dict[str, _Module]:
@@ -265,8 +291,48 @@ def _closure(names: Iterable[Name], modules: dict[str, _Module]) -> set[Name]:
         if name in home.stops:
             continue
         reached.add((module, name))
-        waiting.extend(_names_used(home.nodes(name), home.imports, home, modules))
+        waiting.extend(_names_used(home.without_refusals(name), home.imports, home, modules))
     return reached
+
+
+class _WithoutRefusals(ast.NodeTransformer):
+    """Leave out the statements that do nothing but refuse bad input.
+
+    They are: an `if` that only raises ValueError or TypeError, a call whose result is not used of
+    a function whose name begins with `check`, a loop in which nothing else is left, the
+    decorator `checked`, and annotations, which it reads.
+    """
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.FunctionDef:
+        self.generic_visit(node)
+        names = {ast.unparse(decorator): decorator for decorator in node.decorator_list}
+        node.decorator_list = [names[name] for name in names if name != "checked"]
+        node.returns = None
+        for argument in ast.walk(node.args):
+            if isinstance(argument, ast.arg):
+                argument.annotation = None
+        return node
+
+    def visit_If(self, node: ast.If) -> ast.If | None:
+        self.generic_visit(node)
+        return None if not node.orelse and all(map(_refuses, node.body)) else node
+
+    def visit_Expr(self, node: ast.Expr) -> ast.Expr | None:
+        call = node.value
+        name = ast.unparse(call.func).rpartition(".")[2] if isinstance(call, ast.Call) else ""
+        return None if name.lstrip("_").startswith("check") else node
+
+    def visit_For(self, node: ast.For) -> ast.For | None:
+        self.generic_visit(node)
+        return node if node.body else None
+
+
+def _refuses(node: ast.stmt) -> bool:
+    return (
+        isinstance(node, ast.Raise)
+        and isinstance(node.exc, ast.Call)
+        and ast.unparse(node.exc.func) in ("ValueError", "TypeError")
+    )
 
 
 _DOCUMENTED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Module)

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from helpers.checks import checked
+
 __all__ = ["Surface", "bowl", "many_minima", "quadratic", "ravine", "rosenbrock", "saddle"]
 
 Function = Callable[[np.ndarray], np.ndarray]
@@ -53,6 +55,7 @@ class Surface:
         return self.hessian_at(_point(point))
 
 
+@checked
 def quadratic(matrix: npt.ArrayLike, *, name: str = "quadratic") -> Surface:
     """Return the surface f(w) = 1/2 w' A w.
 
@@ -83,6 +86,7 @@ def quadratic(matrix: npt.ArrayLike, *, name: str = "quadratic") -> Surface:
     )
 
 
+@checked
 def bowl(curvature: float = 1.0) -> Surface:
     """Return the round bowl f(w) = a/2 (w1^2 + w2^2).
 
@@ -99,6 +103,7 @@ def bowl(curvature: float = 1.0) -> Surface:
     return quadratic(_positive(curvature, "curvature") * np.eye(2), name="bowl")
 
 
+@checked
 def ravine(condition: float = 10.0) -> Surface:
     """Return the ravine f(w) = 1/2 (w1^2 + k w2^2), k times as steep across as along.
 
@@ -127,6 +132,7 @@ def saddle() -> Surface:
     return quadratic(np.diag([1.0, -1.0]), name="saddle")
 
 
+@checked
 def rosenbrock(steepness: float = 100.0) -> Surface:
     """Return Rosenbrock's banana f(w) = (1 - w1)^2 + b (w2 - w1^2)^2, minimum at (1, 1).
 
@@ -160,6 +166,7 @@ def rosenbrock(steepness: float = 100.0) -> Surface:
     return Surface("Rosenbrock's banana", value, gradient, hessian, minimum=(1.0, 1.0))
 
 
+@checked
 def many_minima(ripple: float = 10.0) -> Surface:
     """Return Rastrigin's surface, a bowl with ripples: sum of w^2 + r (1 - cos 2 pi w).
 

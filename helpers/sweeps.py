@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from helpers.batch_norm_sweeps import FACTORIAL, GROUPS
+from helpers.checks import checked
 from helpers.cnn_sweeps import RESTARTS
 from helpers.curvature import largest_curvature
 from helpers.data import FashionMNIST, load_fashion_mnist
@@ -46,6 +47,7 @@ __all__ = [
 ]
 
 
+@checked
 def fit_mlp(
     data: FashionMNIST,
     seed: int,
@@ -95,6 +97,7 @@ def fit_mlp(
     )
 
 
+@checked
 def train_at_constant_rate(
     data: FashionMNIST, seed: int, *, learning_rate: float, epochs: int = 10
 ) -> dict[str, Any]:
@@ -127,6 +130,7 @@ def train_at_constant_rate(
     return curves
 
 
+@checked
 def two_rates(
     data: FashionMNIST, last_rate: float
 ) -> keras.optimizers.schedules.PiecewiseConstantDecay:
@@ -148,6 +152,7 @@ def two_rates(
     return keras.optimizers.schedules.PiecewiseConstantDecay([last_of_them], [0.1, last_rate])
 
 
+@checked
 def train_with_last_rate(data: FashionMNIST, seed: int, *, last_rate: float) -> dict[str, Any]:
     """Train the MLP for eight epochs at rate 0.1, then for two at another rate.
 
@@ -159,16 +164,22 @@ def train_with_last_rate(data: FashionMNIST, seed: int, *, last_rate: float) -> 
     Returns:
         valid_accuracy, one entry an epoch.
 
+    Raises:
+        ValueError: last_rate is not greater than 0.
+
     Example:
         >>> from helpers.data import few
         >>> data = few(load_fashion_mnist(), 64)
         >>> len(train_with_last_rate(data, 0, last_rate=0.01)["valid_accuracy"])
         10
     """
+    if last_rate <= 0:
+        raise ValueError(f"last_rate must be greater than 0, found {last_rate!r}")
     history = fit_mlp(data, seed, two_rates(data, last_rate)).history
     return {"valid_accuracy": history["val_accuracy"]}
 
 
+@checked
 def train_and_test(data: FashionMNIST, seed: int) -> dict[str, Any]:
     """Train the MLP as the first chapter decides to, and open the test set.
 
@@ -204,6 +215,7 @@ MOMENTS = (0, 20, 100, 300)
 """Steps of full-batch descent after which `measure_stability` measures."""
 
 
+@checked
 def measure_stability(data: FashionMNIST, seed: int) -> dict[str, Any]:
     """Compare 2 / (largest curvature) with the rate at which full-batch descent goes wrong.
 

@@ -8,9 +8,12 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from helpers.checks import checked
+
 __all__ = ["lagrange_bound", "order_of_error", "taylor_polynomial"]
 
 
+@checked
 def taylor_polynomial(
     derivatives: Sequence[float], x: npt.ArrayLike, *, around: float = 0.0
 ) -> np.ndarray:
@@ -33,16 +36,17 @@ def taylor_polynomial(
         >>> taylor_polynomial([1, 1, 1], [0.0, 1.0])  # e^x around 0, order 2
         array([1. , 2.5])
     """
-    coefficients = _finite(derivatives, "derivatives")
+    coefficients = np.asarray(derivatives)
     if coefficients.ndim != 1 or coefficients.size == 0:
         raise ValueError(f"expected f(a), f'(a), ..., found shape {coefficients.shape}")
-    distance = _finite(x, "x") - float(_finite(around, "around"))
+    distance = np.asarray(x) - around
     total = np.zeros_like(distance)
     for k in reversed(range(len(coefficients))):  # Horner's scheme
         total = total * distance / (k + 1) + coefficients[k]
     return total
 
 
+@checked
 def lagrange_bound(largest: float, distance: npt.ArrayLike, order: int) -> np.ndarray:
     """Bound the remainder of a Taylor polynomial (Lagrange).
 
@@ -63,12 +67,13 @@ def lagrange_bound(largest: float, distance: npt.ArrayLike, order: int) -> np.nd
         >>> float(lagrange_bound(1.0, 0.1, order=1))  # sin: |f''| <= 1
         0.005000000000000001
     """
-    if order < 0 or float(_finite(largest, "largest")) < 0:
+    if order < 0 or largest < 0:
         raise ValueError(f"expected largest >= 0 and order >= 0, found {largest!r}, {order!r}")
-    size = np.abs(_finite(distance, "distance"))
+    size = np.abs(np.asarray(distance, dtype=float))
     return np.asarray(largest * size ** (order + 1) / math.factorial(order + 1))
 
 
+@checked
 def order_of_error(error: Callable[[np.ndarray], npt.ArrayLike], distances: npt.ArrayLike) -> float:
     """Measure how fast an error vanishes: the slope of its log against the log of the distance.
 
@@ -89,17 +94,10 @@ def order_of_error(error: Callable[[np.ndarray], npt.ArrayLike], distances: npt.
         >>> round(order_of_error(lambda h: np.exp(h) - 1 - h, [0.1, 0.01, 0.001]), 1)
         2.0
     """
-    steps = _finite(distances, "distances")
+    steps = np.asarray(distances, dtype=float)
     if steps.ndim != 1 or np.unique(steps).size < 2 or (steps <= 0).any():
         raise ValueError(f"expected two or more different distances > 0, found {distances!r}")
-    sizes = np.abs(_finite(error(steps), "the errors"))
-    if sizes.shape != steps.shape or (sizes == 0).any():
-        raise ValueError("expected one error for each distance, none of them zero")
+    sizes = np.abs(np.asarray(error(steps), dtype=float))
+    if sizes.shape != steps.shape or not np.isfinite(sizes).all() or (sizes == 0).any():
+        raise ValueError("expected one finite error for each distance, none of them zero")
     return float(np.polyfit(np.log(steps), np.log(sizes), 1)[0])
-
-
-def _finite(values: npt.ArrayLike, what: str) -> np.ndarray:
-    array = np.asarray(values, dtype=float)
-    if not np.isfinite(array).all():
-        raise ValueError(f"{what} must be finite, found {values!r}")
-    return array

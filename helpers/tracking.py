@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from helpers.checks import checked
+
 if TYPE_CHECKING:
     import keras
 
 __all__ = ["read_scalars", "run_directory", "show_tensorboard", "step_log", "write_scalars"]
 
 
+@checked
 def run_directory(root: str | Path) -> Path:
     """Make a new directory below `root`, named by the time of day, and return its path.
 
@@ -51,6 +54,7 @@ def run_directory(root: str | Path) -> Path:
             return run
 
 
+@checked
 def step_log(log_dir: str | Path | None = None) -> keras.callbacks.Callback:
     """Return a Keras callback that records the rate and the gradient's norm of every step.
 
@@ -139,6 +143,7 @@ def step_log(log_dir: str | Path | None = None) -> keras.callbacks.Callback:
     return StepLog()
 
 
+@checked
 def write_scalars(log_dir: str | Path, steps: np.ndarray, curves: Mapping[str, np.ndarray]) -> None:
     """Write curves as an event file of TensorBoard.
 
@@ -203,6 +208,7 @@ def add_scalars(writer: Any, steps: np.ndarray, curves: Mapping[str, np.ndarray]
     writer.flush()
 
 
+@checked
 def read_scalars(folder: str | Path) -> dict[str, dict[str, tuple[np.ndarray, np.ndarray]]]:
     """Read the curves in TensorBoard's event files.
 
@@ -243,6 +249,7 @@ def read_scalars(folder: str | Path) -> dict[str, dict[str, tuple[np.ndarray, np
     return curves
 
 
+@checked
 def show_tensorboard(folder: str | Path) -> None:
     """Start TensorBoard for a directory of runs, and show it in the notebook.
 

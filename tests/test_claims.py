@@ -199,3 +199,75 @@ def test_claims_are_logged_also_where_they_fail(tmp_path, monkeypatch):
             "holds": False,
         },
     ]
+
+
+def test_a_table_is_printed_to_the_letter(capsys):
+    low, high = Bound(at_least=0.8), Bound(between=(0.75, 1))
+    claim_table(
+        "accuracy",
+        {
+            "train": {"epoch 1": (0.81, low), "2": (0.9, high)},
+            "a test": {"epoch 1": (0.80001, low), "2": (0.80004, high)},
+        },
+    )
+    assert capsys.readouterr().out == (
+        "accuracy | epoch 1                     | 2\n"
+        "train    | ✓       0.81 (at least 0.8) | ✓        0.9 (between 0.75 and 1)\n"
+        "a test   | ✓        0.8 (at least 0.8) | ✓        0.8 (between 0.75 and 1)\n"
+    )
+    claim_table("  a", {"b": {"c": (1, low)}})
+    assert capsys.readouterr().out.splitlines()[0] == "  a | c"
+
+
+def test_what_fails_in_a_table_is_a_line_each():
+    bound = Bound(at_least=1)
+    with pytest.raises(ClaimError) as caught:
+        claim_table("t", {"a": {"x": (0.1, bound), "y": (2, bound), "z": (0.2, bound)}})
+    assert str(caught.value).splitlines() == [
+        "✗ t: a, x: 0.1 (claimed: at least 1)",
+        "✗ t: a, z: 0.2 (claimed: at least 1)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([1], "takes rows by name, found"),
+        (3, "takes rows by name, found"),
+        ({"a": [(1, Bound(at_least=0))]}, "row 'a': expected pairs"),
+        ({"a": {"x": [1, Bound(at_least=0)]}}, "expected pairs"),
+        ({"a": {"x": (1, 2, Bound(at_least=0))}}, "expected pairs"),
+        ({"a": {"x": "12"}}, "expected pairs"),
+        ({"a": {"x": 1}}, "expected pairs"),
+    ],
+)
+def test_rows_that_are_none_are_refused(rows, message):
+    with pytest.raises(TypeError, match=message):
+        claim_table("t", rows)
+
+
+def test_what_is_wrong_is_named():
+    with pytest.raises(ClaimError, match=r"^the value of 'speed' must be one real number"):
+        claim("speed", "fast", at_least=0)
+    with pytest.raises(ClaimError, match=r"^a bound must be finite"):
+        Bound(at_least=math.inf)
+    with pytest.raises(ClaimError, match=r"^a bound must be one real number"):
+        Bound(at_most="high")
+    assert Bound(close_to=1, tolerance=0.5).holds(0.5)
+
+
+def test_a_claim_outside_a_chapter_is_logged_without_one(tmp_path, monkeypatch):
+    log = tmp_path / "claims.jsonl"
+    monkeypatch.setenv("CLAIMS_LOG", str(log))
+    monkeypatch.delenv("BOOK_CHAPTER", raising=False)
+    claim("a → b", 1, at_least=0)
+    assert json.loads(log.read_text(encoding="utf-8"))["chapter"] == ""
+    monkeypatch.delenv("CLAIMS_LOG")
+    claim("not logged", 1, at_least=0)
+    assert len(log.read_text().splitlines()) == 1
+
+
+@pytest.mark.parametrize("value", [np.int8(3), np.uint16(3), np.float16(3), np.array(3.0), 3])
+def test_any_real_scalar_is_a_number(value, capsys):
+    claim("a", value, close_to=3, tolerance=0.1)
+    assert "a: 3 (" in capsys.readouterr().out

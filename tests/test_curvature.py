@@ -47,7 +47,7 @@ def test_no_settling_is_an_error_and_so_is_nan():
     "options", [{"size": 0}, {"iterations": 0}, {"tolerance": 0}, {"tolerance": np.nan}]
 )
 def test_bad_numbers_are_refused(options):
-    with pytest.raises(ValueError, match="greater than 0"):
+    with pytest.raises(ValueError, match=r"greater than 0|must be finite"):
         top_eigenpair(**{"product": lambda v: v, "size": 2, "rng": rng(), **options})
 
 

@@ -489,12 +489,14 @@ def test_a_second_ctrl_c_waits_until_all_is_restored():
                 raise KeyboardInterrupt
             self.variable.assign(value)
 
-    class Stub:
+    class Model:
+        """Its name lets it pass for a keras.Model."""
+
         compiled, optimizer, metrics_variables = False, None, ()
         variables = tuple(Impatient(v) if i == 1 else v for i, v in enumerate(model.variables))
 
     def change():
-        with restored(Stub()):
+        with restored(Model()):
             for variable in model.variables:
                 variable.assign(variable + 1)
 
@@ -666,10 +668,10 @@ def test_the_plot_marks_every_candidate_and_keeps_the_end_from_squeezing_the_res
     [
         ({"min_lr": 0.0}, "min_lr < max_lr"),
         ({"min_lr": 1.0, "max_lr": 1.0}, "min_lr < max_lr"),
-        ({"max_lr": np.inf}, "min_lr < max_lr"),
-        ({"min_lr": np.nan}, "min_lr < max_lr"),
+        ({"max_lr": np.inf}, "max_lr must be finite"),
+        ({"min_lr": np.nan}, "min_lr must be finite"),
         ({"max_lr": 1e39}, "min_lr < max_lr"),
-        ({"min_lr": "1e-3"}, "must be numbers"),
+        ({"min_lr": "1e-3"}, "must be a number"),
         ({"min_lr": 0.1, "max_lr": 0.100001, "steps": 1000}, "told apart"),
         ({"min_lr": 1e-46}, "told apart"),
         ({"steps": 9}, "steps"),
@@ -681,7 +683,7 @@ def test_the_plot_marks_every_candidate_and_keeps_the_end_from_squeezing_the_res
     ],
 )
 def test_bad_settings_are_refused(settings, words):
-    with pytest.raises(ValueError, match=words):
+    with pytest.raises((TypeError, ValueError), match=words):
         range_test(toy_model(), *toy_data(), **settings)
 
 
@@ -723,7 +725,7 @@ def test_bad_data_are_refused_before_anything_is_touched(name):
 
 def test_bad_models_are_refused():
     x, y = toy_data()
-    with pytest.raises(TypeError, match="Keras model"):
+    with pytest.raises(TypeError, match=r"a keras\.Model"):
         range_test("model", x, y)
     with pytest.raises(ValueError, match="not compiled"):
         range_test(toy_model(compiled=False), x, y)

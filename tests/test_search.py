@@ -600,3 +600,29 @@ def test_successive_halving_works_across_workers(machine):
     assert counts["pruned"] >= 4
     planned = [c["x"] for c in at_random({"x": Range(1e-3, 1.0, "log")}, 12, rng(0))]
     assert counts["best"]["loss"] == min(planned)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("machine", ["sqlite"], indirect=True)
+def test_a_full_disk_ends_a_worker_with_a_message_and_the_next_goes_on(machine):
+    machine.create(40)
+    size = (machine.folder / "search.db").stat().st_size + 2000
+    code = (
+        "import resource, sys\n"
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({size}, {size}))\n"  # what a full disk does
+        "from helpers.search import main\n"
+        "sys.exit(main(sys.argv[1:]))"
+    )
+    arguments = ["worker", "--storage", machine.storage, "--study", machine.name]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        cwd=machine.folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1, done.stdout
+    assert "the storage failed" in done.stderr
+    assert "Traceback" not in done.stderr
+    machine.create(40)  # puts the trial back that was running
+    assert "complete  40" in machine.call("worker")

@@ -10,13 +10,22 @@ CODE = '''
 from helpers.below import base
 
 LIMIT = 3
+MOST = 9
 
 def top(x):
     """Docstring."""
     # comment
-    if x > LIMIT:
+    if x > MOST:
         raise ValueError(f"too large: {x}")
+    for y in (x,):
+        _check_whole(y)
+    if x > LIMIT:
+        raise RuntimeError(f"did not settle: {x}")
     return _middle(x)
+
+def _check_whole(x):
+    if x != int(x):
+        raise ValueError("expected a whole number")
 
 def _middle(x):
     return base(x) + 1
@@ -56,6 +65,14 @@ def package(tmp_path):
         ("# comment", "# another comment"),
         ('"""Docstring."""', '"""Another docstring."""'),
         ("too large", "larger than allowed"),
+        ("did not settle", "has not settled"),
+        ("MOST = 9", "MOST = 10"),
+        ("x > MOST", "x >= MOST"),
+        ("raise ValueError(f", "raise TypeError(f"),
+        ("x != int(x)", "x % 1"),
+        ("    for y in (x,):\n        _check_whole(y)\n", ""),
+        ("def top(x):", "@checked\ndef top(x):"),
+        ("def top(x):", "def top(x: int) -> float:"),
         ("def other(x):\n    return x", "def other(x):\n    return -x"),
         ("    return _middle(x)", "\n    return _middle( x )"),
     ],
@@ -72,7 +89,12 @@ def test_digest_ignores_what_cannot_change_a_result(package, old, new):
         ("LIMIT = 3", "LIMIT = 4"),
         ("x > LIMIT", "x >= LIMIT"),
         ("base(x) + 1", "base(x) + 2"),
-        ("raise ValueError", "raise TypeError"),
+        ("raise RuntimeError", "raise OSError"),
+        ("raise ValueError(f", "return 0  # "),
+        ("        raise ValueError(f", "        x = 0\n        raise ValueError(f"),
+        ("    for y in (x,):\n        _check_whole(y)", "    for y in (x,):\n        x = y"),
+        ("_check_whole(y)", "x = _check_whole(y)"),
+        ("def top(x):", "@cached\ndef top(x):"),
     ],
 )
 def test_digest_changes_with_the_code(package, old, new):
@@ -154,6 +176,13 @@ def test_digests_are_the_same_in_every_python():
 def test_text_is_what_stands_in_the_file():
     assert text_of(("source", "source_of")) == source_of(source_of)
     assert text_of(("claims", "Bound")).startswith("@dataclass(frozen=True)\nclass Bound:")
+
+
+def test_the_guard_of_arguments_is_not_shown():
+    from helpers import softmax
+
+    assert text_of(("softmax", "softmax")) == source_of(softmax.softmax)
+    assert source_of(softmax.softmax).startswith("def softmax(")
 
 
 def test_show_source_publishes_markdown_and_text(monkeypatch):

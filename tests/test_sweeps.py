@@ -52,9 +52,9 @@ def test_a_loss_that_is_nan_ends_the_training_and_leaves_nothing_to_report(few):
     "arguments",
     [{"learning_rate": 0.0}, {"learning_rate": -1}, {"learning_rate": 0.1, "epochs": 0}],
 )
-def test_bad_numbers_are_refused_before_anything_starts(arguments):
+def test_bad_numbers_are_refused_before_anything_starts(few, arguments):
     with pytest.raises(ValueError, match="found"):
-        sweeps.fit_mlp(None, 0, **arguments)
+        sweeps.fit_mlp(few, 0, **arguments)
 
 
 def test_inputs_are_shifted_and_scaled_as_their_names_say():

@@ -33,6 +33,11 @@ def test_the_remainder_of_the_sine_is_within_its_bound(x, a, order):
     assert remainder <= float(lagrange_bound(1, x - a, order)) + 1e-13
 
 
+def test_a_bound_of_nothing_is_nothing_and_halves_with_m():
+    assert float(lagrange_bound(0, 2.0, 2)) == 0
+    assert float(lagrange_bound(0.5, 2.0, 0)) == 1
+
+
 def test_the_bound_is_sharp_for_a_monomial():
     assert float(lagrange_bound(6, 2.0, 2)) == pytest.approx(8)  # x^3 around 0, at 2
 
@@ -43,6 +48,23 @@ def test_the_error_has_order_n_plus_one(order):
         return np.exp(h) - taylor_polynomial([1] * (order + 1), h)
 
     assert order_of_error(error, np.geomspace(0.05, 0.2, 5)) == pytest.approx(order + 1, abs=0.1)
+
+
+def test_two_distances_are_enough_and_whole_numbers_become_real_ones():
+    assert order_of_error(lambda h: h**-1, [1, 2]) == pytest.approx(-1)
+    assert taylor_polynomial([1, 1], 3, around=1).dtype == float
+    assert float(lagrange_bound(1, 10, 20)) == pytest.approx(1e21 / math.factorial(21))
+
+
+@pytest.mark.parametrize("error", [lambda h: 1.0, lambda h: 0 * h, lambda h: h / [1, 0.0]])
+def test_errors_of_which_no_order_can_be_told(error):
+    with (
+        np.errstate(divide="ignore"),
+        pytest.raises(ValueError, match="expected one finite error for each distance"),
+    ):
+        order_of_error(error, [1, 2])
+    with pytest.raises(ValueError, match="expected two or more different distances > 0"):
+        order_of_error(lambda h: h + 1, [1, 0])
 
 
 @pytest.mark.parametrize(
@@ -62,5 +84,5 @@ def test_the_error_has_order_n_plus_one(order):
     ],
 )
 def test_bad_input_is_refused(call):
-    with pytest.raises(ValueError, match=r"expected|finite"):
+    with pytest.raises((TypeError, ValueError), match=r"expected|finite|a list"):
         call()
