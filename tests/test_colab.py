@@ -1,19 +1,21 @@
-"""A reader with only the notebook: an empty folder, a fresh environment, no `helpers`.
+"""A reader with only the notebook: an empty folder, an environment as Colab's, no `helpers`.
 
-One chapter runs whole, another one each day, all of them with BOOK_COLAB=all (as CI does each
-week); of the others, the cells that fetch the helpers and import them.
+Each test run executes one chapter whole, another one each day, with the versions that Colab ships,
+and in one kernel the cells of all chapters that fetch the helpers and import them. With
+BOOK_COLAB=all (`make colab`, each week in CI) every chapter runs whole, with those versions and
+with the newest; BOOK_COLAB=name runs that chapter.
 """
 
 import datetime as dt
 import os
 import shutil
 import subprocess
-import sys
 
 import pytest
 
 from helpers import BOOK, __version__
 from tools import ROOT, notebooks
+from tools.environments import COLAB, NEWEST, uv
 
 pytestmark = pytest.mark.slow
 
@@ -51,60 +53,37 @@ def release(tmp_path_factory):
     return clone
 
 
-@pytest.fixture(scope="session")
-def fresh_python(tmp_path_factory):
-    """A new environment with what Colab brings: everything but this book's package."""
-    folder = tmp_path_factory.mktemp("colab") / "env"
-    uv = shutil.which("uv", path=f"{os.environ['PATH']}:{ROOT / '.tools' / 'bin'}")
-    if uv is None:
-        pytest.skip("needs uv: python tools/get_uv.py")
-    wanted = run(
-        uv,
-        "export",
-        "--frozen",
-        "--quiet",
-        "--no-hashes",
-        "--no-emit-project",
-        "--no-default-groups",
-        cwd=ROOT,
-    )
-    requirements = folder.parent / "requirements.txt"
-    requirements.write_text(wanted + "ipykernel\nnbclient\npip\n")
-    run(uv, "venv", "--quiet", "--python", sys.executable, str(folder))
+ENVIRONMENTS = {"colab": ("3.12", COLAB), "newest": ("3.13", NEWEST)}
+WANTED = os.environ.get("BOOK_COLAB", "some")
+
+
+@pytest.fixture(scope="session", params=ENVIRONMENTS if WANTED == "all" else ["colab"])
+def fresh_python(request, tmp_path_factory):
+    """An environment with what Colab brings, and without this book's package."""
+    folder = tmp_path_factory.mktemp(request.param) / "env"
+    version, packages = ENVIRONMENTS[request.param]
     python = str(folder / "bin" / "python")
-    run(
-        uv,
-        "pip",
-        "install",
-        "--quiet",
-        "--compile-bytecode",
-        "--python",
-        python,
-        "-r",
-        str(requirements),
-    )
+    everywhere = {**os.environ, "PYENV_VERSION": version}  # where pyenv has it, its shims show it
+    run(uv(), "venv", "--quiet", "--python", version, str(folder), env=everywhere)
+    install = [uv(), "pip", "install", "--quiet", "--compile-bytecode", "--python", python]
+    run(*install, "nbclient", *packages.split())
     return python
 
 
-def has_its_turn(chapter):
-    """Whether this chapter runs whole today."""
-    chapters = notebooks.chapters()
-    todays = chapters[dt.date.today().toordinal() % len(chapters)]
-    return chapter == todays or os.environ.get("BOOK_COLAB") == "all"
+CHAPTERS = notebooks.chapters()
+TODAYS = CHAPTERS[dt.date.today().toordinal() % len(CHAPTERS)]
+WHOLE = [c for c in CHAPTERS if WANTED in ("all", c.stem) or (WANTED == "some" and c == TODAYS)]
 
 
-@pytest.mark.parametrize("chapter", notebooks.chapters(), ids=lambda path: path.stem)
-def test_a_chapter_runs_with_nothing_but_its_file(chapter, release, fresh_python, tmp_path):
+def code_cells(notebook):
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def run_in_colab(notebook, release, python, folder):
+    """Run a notebook as Colab does, and return what it printed."""
     import nbformat
 
-    notebook = nbformat.read(chapter, 4)
-    code = [i for i, cell in enumerate(notebook.cells) if cell.cell_type == "code"]
-    for i in code:
-        notebook.cells[i].outputs = []
-    if not has_its_turn(chapter):
-        del notebook.cells[code[2] + 1 :]  # after those that fetch, begin and import
-        assert "from helpers import" in notebook.cells[-1].source
-    nbformat.write(notebook, tmp_path / "only.ipynb")
+    nbformat.write(notebook, folder / "only.ipynb")
     environment = {
         k: v
         for k, v in os.environ.items()
@@ -112,15 +91,37 @@ def test_a_chapter_runs_with_nothing_but_its_file(chapter, release, fresh_python
     }
     environment["BOOK_REPOSITORY"] = f"file://{release}"
     environment["JUPYTER_PATH"] = ""
-    environment["TMPDIR"] = str(tmp_path)
-    run(fresh_python, "-m", "pip", "uninstall", "--quiet", "--yes", BOOK)  # of an earlier chapter
-    listing = [fresh_python, "-m", "pip", "freeze"]
+    environment["TMPDIR"] = str(folder)
+    run(python, "-m", "pip", "uninstall", "--quiet", "--yes", BOOK)  # of an earlier chapter
+    listing = [python, "-m", "pip", "freeze"]
     before = run(*listing)
     assert BOOK not in before
-    out = run(fresh_python, "-c", RUN, "only.ipynb", cwd=tmp_path, env=environment)
-    if has_its_turn(chapter):
-        assert ("tensorboard-frame" in out) == ("show_tensorboard(" in chapter.read_text())
-        assert int(out.split("claims: ")[1]) >= 3
-    after = set(run(*listing).splitlines())
-    assert set(before.splitlines()) <= after, "the first cell changed what was installed"
-    assert len(after) == len(before.splitlines()) + 1
+    out = run(python, "-c", RUN, "only.ipynb", cwd=folder, env=environment)
+    after = run(*listing)
+    assert BOOK in after
+    changed = set(before.splitlines()) - set(after.splitlines())
+    assert not changed, "the first cell changed what was installed"
+    return out
+
+
+@pytest.mark.parametrize("chapter", WHOLE, ids=lambda path: path.stem)
+def test_a_chapter_runs_with_nothing_but_its_file(chapter, release, fresh_python, tmp_path):
+    import nbformat
+
+    notebook = nbformat.read(chapter, 4)
+    for cell in code_cells(notebook):
+        cell.outputs = []
+    out = run_in_colab(notebook, release, fresh_python, tmp_path)
+    assert ("tensorboard-frame" in out) == ("show_tensorboard(" in chapter.read_text())
+    assert int(out.split("claims: ")[1]) >= 3
+
+
+def test_what_every_chapter_imports_is_in_the_release(release, fresh_python, tmp_path):
+    import nbformat
+
+    firsts = [code_cells(nbformat.read(chapter, 4))[:3] for chapter in CHAPTERS]
+    (fetch,) = {cells[0].source for cells in firsts}
+    sources = [fetch, *(cell.source for cells in firsts for cell in cells[1:])]
+    assert all("from helpers import" in cells[2].source for cells in firsts)
+    cells = [nbformat.v4.new_code_cell(source) for source in sources]
+    run_in_colab(nbformat.v4.new_notebook(cells=cells), release, fresh_python, tmp_path)

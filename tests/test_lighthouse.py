@@ -1,0 +1,44 @@
+"""Lighthouse, on three typical pages of the website.
+
+It measures speed, so it runs alone: `make test` starts it when all other tests are done.
+"""
+
+import json
+import os
+import subprocess
+
+import pytest
+
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
+CATEGORIES = {"performance": 95, "accessibility": 100, "best-practices": 100, "seo": 100}
+
+
+@pytest.mark.parametrize("name", ["intro", "chapters/first-network", "reference/symptoms"])
+def test_lighthouse(address, from_npm, chromium, name, tmp_path):
+    runs = []
+    for i in range(3):
+        if len(runs) == 2 and all(missed(run) == [] for run in runs):
+            break  # so the median of three is enough, whatever the third says
+        report = tmp_path / f"{i}.json"
+        command = [
+            "node",
+            str(from_npm / "lighthouse" / "cli" / "index.js"),
+            f"{address}/{name}.html",
+            "--quiet",
+            "--output=json",
+            f"--output-path={report}",
+            "--chrome-flags=--headless=new --no-sandbox --disable-gpu",
+        ]
+        environment = {**os.environ, "CHROME_PATH": chromium}
+        subprocess.run(command, check=True, env=environment, timeout=120, capture_output=True)
+        runs.append(json.loads(report.read_text()))
+    assert sum(missed(run) == [] for run in runs) >= 2, [missed(run) for run in runs]
+
+
+def missed(run):
+    """The categories in which a run is not good enough, and what is to blame."""
+    return [
+        (category, score, [a["id"] for a in run["audits"].values() if (a["score"] or 1) < 0.9])
+        for category, least in CATEGORIES.items()
+        if (score := 100 * run["categories"][category]["score"]) < least
+    ]
