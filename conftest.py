@@ -4,16 +4,30 @@ import os
 import shutil
 import signal
 from collections.abc import Callable
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("book", deadline=None)  # a busy machine is no fault
+settings.load_profile("book")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Let Ctrl-C through, though a shell that starts the tests in the background blocks it."""
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+LONGEST = ("test_colab.py", "test_site.py", "test_website.py")
+SHORT = ("test_tables.py",)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest, end with the short: workers end at the same time."""
+    items.sort(key=lambda item: (item.path.name not in LONGEST, item.path.name in SHORT))
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -25,13 +39,35 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         os.environ.setdefault("BOOK_CHAPTER", "example")
 
 
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_call(item: pytest.Item):
+    """Compare a chapter's figures, too: what a cell draws is what is stored, seen from afar."""
+    outcome = yield
+    if item.path.suffix == ".ipynb" and outcome.excinfo is None:
+        from tools.pictures import SAME, difference, pictures_of
+
+        stored, drawn = pictures_of(item.cell.outputs), pictures_of(item.test_outputs)
+        pairs = zip_longest(stored, drawn, fillvalue="")
+        if (apart := max((difference(*pair) for pair in pairs), default=0)) > SAME:
+            outcome.force_exception(
+                AssertionError(
+                    f"the figure is not the stored one: {apart:.0f} of 255, at most {SAME}"
+                )
+            )
+
+
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Keep the tests of a file on one worker (a chapter's cells share a kernel), but not tables."""
+    """Keep the tests of a file on one worker (a chapter's cells share a kernel), but not tables.
+
+    The two files about the website share the built site.
+    """
     from xdist.scheduler import LoadFileScheduling
 
     class ByFileButTables(LoadFileScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            return nodeid if "test_tables.py" in nodeid else super()._split_scope(nodeid)
+            if "test_tables.py" in nodeid:
+                return nodeid
+            return super()._split_scope(nodeid).replace("test_website.py", "test_site.py")
 
     return ByFileButTables(config, log)
 
@@ -65,10 +101,9 @@ def few() -> Any:
 @pytest.fixture(scope="session")
 def chromium() -> str:
     """The path of a Chromium, or a skip that says what to install."""
-    for name in ("chromium", "chromium-browser", "google-chrome"):
-        if path := shutil.which(name):
-            return path
-    pytest.skip("needs a browser: apt-get install chromium")
+    from tools import pdf
+
+    return pdf.browser() or pytest.skip("needs a browser: apt-get install chromium")
 
 
 @pytest.fixture(scope="session")

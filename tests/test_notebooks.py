@@ -6,10 +6,12 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import nbformat
 import pytest
+from markdown_it import MarkdownIt
 
 from tools import ROOT, notebooks, repository
 
@@ -42,34 +44,109 @@ def test_every_citation_is_in_the_bibliography(path):
     assert cited <= known
 
 
-@pytest.mark.parametrize("path", CHAPTERS, ids=NAMES)
-def test_a_chapter_has_the_shape_of_a_chapter(path):
-    text = "\n".join(c.source for c in nbformat.read(path, 4).cells if c.cell_type == "markdown")
-    for part in (
-        "**After this chapter you can**",
-        "**You need**",
-        "**Time**",
-        "> **Predict",
-        "\n## What goes wrong",
-        "\n## The rule to take away",
-        "\n## Check yourself",
-        "\n## Exercises",
-        "\n## Where to go next",
-    ):
-        assert part in f"\n{text}", part
-    assert text.count("> **Predict") >= 2
+SECTIONS = {
+    "objectives": "**After this chapter you can**",
+    "what it needs": "**You need**",
+    "time": "**Time**",
+    "what goes wrong": "\n## What goes wrong",
+    "a rule to take away": "\n## The rule to take away",
+    "self-checks": "\n## Check yourself",
+    "exercises": "\n## Exercises",
+    "where to go next": "\n## Where to go next",
+}
+ANSWER = re.compile(r"^<details><summary>(.+?)</summary>\n\n(.+?)\n\n</details>$", re.M | re.S)
+EXERCISE = re.compile(r"^### Exercise (\d+) \((easy|medium|hard)\): ", re.M)
+SOLUTION = re.compile(r"# @title Solution of exercise (\d+)")
+
+
+def lacks(notebook):
+    """What a chapter lacks of what every chapter has."""
+    text = "\n".join(c.source for c in notebook.cells if c.cell_type == "markdown")
+    missing = [name for name, words in SECTIONS.items() if words not in f"\n{text}"]
+    if missing:
+        return missing
+    objectives = text.split("**After this chapter you can**")[1].split("\n**")[0]
     questions = text.split("\n## Check yourself")[1].split("\n## ")[0]
-    assert len(re.findall(r"^\*\*\d+\. ", questions, flags=re.M)) >= 4
-    assert len(re.findall(r"^<details>", questions, flags=re.M)) >= 8
-    assert len(re.findall(r"^### Exercise ", text, flags=re.M)) >= 3
+    questions = re.split(r"^\*\*\d+\. ", questions, flags=re.M)[1:]
+    answers = [ANSWER.findall(question) for question in questions]
+    found = EXERCISE.findall(text)
+    solved = [
+        SOLUTION.findall(cell.source.splitlines()[0])[0]
+        for cell in code_cells(notebook)
+        if "hide-cell" in cell.metadata.get("tags", []) and cell.source.startswith("# @title")
+    ]
+    marks = [["easy", "medium", "hard"].index(mark) for _, mark in found]
+    wanted = {
+        "three objectives": len(re.findall(r"^- ", objectives, flags=re.M)) >= 3,
+        "two predictions": text.count("> **Predict") >= 2,
+        "four questions": len(questions) >= 4,
+        "two answers to each question": all(len(each) >= 2 for each in answers),
+        "a word on each answer": all(len(why) > 20 for each in answers for _, why in each),
+        "exactly one right answer to each question": all(
+            sum(why.startswith(("Right", "Yes")) for _, why in each) == 1 for each in answers
+        ),
+        "three exercises with solutions": len(found) >= 3 and solved == [n for n, _ in found],
+        "exercises from easy to hard": marks == sorted(marks) and {0, 2} <= set(marks),
+        "references": len(re.findall(r"\]\(https://(?:doi|arxiv|proceedings)", text)) >= 1,
+    }
+    return [name for name, there in wanted.items() if not there]
+
+
+def test_no_chapter_lacks_a_part():
+    lacking = {path.stem: lacks(nbformat.read(path, 4)) for path in CHAPTERS}
+    assert {name: parts for name, parts in lacking.items() if parts} == {}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "part"),
+    [
+        ("**After this chapter you can**", "", "objectives"),
+        ("> **Predict", "", "two predictions"),
+        ("## What goes wrong", "", "what goes wrong"),
+        ("Right.", "Well.", "exactly one right answer to each question"),
+        ("(easy)", "", "three exercises with solutions"),
+        ("(easy)", "(hard)", "exercises from easy to hard"),
+        ("# @title Solution of exercise 1", "# solution 1", "three exercises with solutions"),
+    ],
+)
+def test_what_a_chapter_lacks_is_found(old, new, part):
+    notebook = nbformat.read(ROOT / "chapters" / "decay-schedules.ipynb", 4)
+    for cell in notebook.cells:
+        cell.source = cell.source.replace(old, new)
+    assert part in lacks(notebook)
+
+
+def left_as_markup(markdown):
+    """What a plain Markdown renderer, as Colab's, would show with its markup."""
+    html = MarkdownIt("commonmark").enable("table").render(markdown)
+    html = re.sub(r"<code.*?</code>|\$\$.*?\$\$", "", html, flags=re.S)
+    html = re.sub(r"\$[^$]*\$", "", html)
+    return re.findall(
+        r"\*\*|`|\]\(|:::|\{[a-z:]+\}|\[\^|\$|(?<!\w)[*_]\w|(?:^|>)\([\w-]+\)=", html, flags=re.M
+    )
 
 
 @pytest.mark.parametrize("path", CHAPTERS, ids=NAMES)
 def test_nothing_in_a_chapter_is_markup_for_sphinx_alone(path):
     for cell in nbformat.read(path, 4).cells:
         if cell.cell_type == "markdown":
+            assert not left_as_markup(cell.source), cell.source
             assert not re.search(r"\\underbrace|\\begin\{aligned\}", cell.source)  # MathML breaks
-            assert not re.search(r"^:::|^```\{|\{[a-z:]+\}`|^\([\w-]+\)=$", cell.source, flags=re.M)
+
+
+@pytest.mark.parametrize(
+    "markdown",
+    [
+        ":::{note}\nA note.\n:::",
+        "```{figure} a.png\n```\n\n:::",
+        "See {cite}`smith2017`.",
+        "(a-label)=\n# A title",
+        "<details><summary>No</summary>\nIt is *not*.\n</details>",
+        "a note[^1]",
+    ],
+)
+def test_what_only_sphinx_knows_is_found(markdown):
+    assert left_as_markup(markdown)
 
 
 # The net is tested with a small chapter of its own: it runs in seconds, without TensorFlow.
@@ -83,11 +160,13 @@ print("a printed value:", 2 + 2 + int(os.environ.get("TEST_SHIFT", 0)))
 %%
 claim("a measured value", seed / 42, at_least=1)
 %%
+import os
 import matplotlib.pyplot as plt
 from helpers import plots
 plots.house_style()
 fig, ax = plt.subplots(figsize=(2, 2))
 ax = plots.learning_curve([1, 2], label="curve", ax=ax)
+ax.set_ylim(0, int(os.environ.get("TEST_TOP", 3)))
 plots.show(fig, alt="A curve that rises from 1 to 2 over two epochs, as a straight line.")
 %%
 from helpers.source import show_source
@@ -117,10 +196,10 @@ def small_book(executed_book, tmp_path):
     return Path(shutil.copytree(executed_book, tmp_path / "book"))
 
 
-def run(book, *command, **variables):
+def run(book, *command, option="-m", **variables):
     environment = {**os.environ, "PYTHONPATH": str(book), **variables}
     return subprocess.run(
-        [sys.executable, "-m", *command],
+        [sys.executable, option, *command],
         cwd=book,
         env=environment,
         capture_output=True,
@@ -193,6 +272,13 @@ def test_a_value_that_moves_is_caught_by_nbval(small_book):
 
 
 @pytest.mark.slow
+def test_a_figure_that_is_drawn_otherwise_is_caught(small_book):
+    done = nbval(small_book, TEST_TOP="30")
+    assert done.returncode == 1
+    assert "the figure is not the stored one" in done.stdout
+
+
+@pytest.mark.slow
 def test_a_claim_may_move_but_not_break(small_book):
     done = nbval(small_book, BOOK_SEED="1")  # seed 1042 instead of 42: the claim's value moves
     assert done.returncode == 0, done.stdout
@@ -216,12 +302,29 @@ def test_an_altered_bound_is_caught(small_book):
         ("reproducible", "Return the seed of this run", "Tell the seed of this run", True),  # shown
         ("plots", "Draw one number an epoch", "Draw a number an epoch", False),
         ("plots", "The axes drawn on", "The axes used", False),
-        ("plots", "def confusion_matrix(", "LIMIT = 1\n\n\ndef confusion_matrix(", False),
+        ("plots", "__all__ = [", "LIMIT = 1\n__all__ = [", False),
     ],
 )
 def test_a_helper_that_changed_is_caught(small_book, module, old, new, caught):
     replace_in(small_book / "helpers" / f"{module}.py", old, new)
     assert ("make execute CHAPTER=small" in check(small_book)) == caught
+
+
+def test_a_bound_is_no_part_of_what_results_depend_upon():
+    def digests(code):
+        cells = [nbformat.v4.new_code_cell(text) for text in ("", code)]
+        notebook = nbformat.v4.new_notebook(cells=cells)
+        return notebooks.results_digest(notebook), notebooks.code_digest(notebook)
+
+    code = """from helpers.claims import Bound, claim
+claim("loss", 2.0, between=(-1, 3))
+limits = Bound(at_most=4), dict(at_most=4)"""
+    results, whole = digests(code)
+    for old, new in (("(-1, 3)", "(0, 2.5)"), ("Bound(at_most=4)", "Bound(at_least=1)")):
+        assert digests(code.replace(old, new))[0] == results
+        assert digests(code.replace(old, new))[1] != whole
+    for old, new in (("2.0", "2.1"), ("dict(at_most=4)", "dict(at_most=5)"), ("(-1, 3)", "two()")):
+        assert digests(code.replace(old, new))[0] != results
 
 
 @pytest.mark.parametrize(
@@ -335,6 +438,53 @@ def test_a_chapter_that_fails_stays_as_it_was(small_book):
     assert "ZeroDivisionError" in tool(small_book, "execute").stderr
     assert path.read_bytes() == before
     assert [p.name for p in path.parent.iterdir() if p.suffix == ".new"] == []
+
+
+WAIT = "import pathlib, time\npathlib.Path('started').touch()\ntime.sleep(60)"
+FULL = """
+import resource, runpy, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))  # what a full disk does
+sys.argv = ["notebooks", "execute"]
+runpy.run_module("tools.notebooks", run_name="__main__")
+"""
+
+
+@pytest.mark.slow
+def test_a_command_that_is_killed_leaves_the_chapter_as_it_was(small_book):
+    original = (small_book / "chapters" / "small.ipynb").read_bytes()
+    path = change(small_book, lambda cells, _: cells[2].update(source=WAIT))
+    before = path.read_bytes()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tools.notebooks", "execute"],
+        cwd=small_book,
+        env={**os.environ, "PYTHONPATH": str(small_book)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    end = time.monotonic() + 60
+    while not list(small_book.rglob("started")):
+        assert time.monotonic() < end
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    assert path.read_bytes() == before
+    assert [p.name for p in path.parent.iterdir() if "new" in p.name] == []
+    path.write_bytes(original)
+    assert tool(small_book, "execute").returncode == 0
+    assert path.read_bytes() == original
+
+
+@pytest.mark.slow
+def test_a_full_disk_leaves_the_chapter_as_it_was(small_book):
+    path = small_book / "chapters" / "small.ipynb"
+    before = path.read_bytes()
+    assert len(before) > 3000
+    done = run(small_book, FULL, option="-c")
+    assert done.returncode == 1
+    assert "File too large" in done.stderr
+    assert path.read_bytes() == before
+    assert [p.name for p in path.parent.iterdir() if "new" in p.name] == []
 
 
 def test_other_seeds_are_not_stored(small_book):

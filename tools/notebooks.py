@@ -26,10 +26,10 @@ import yaml
 from helpers import BOOK
 from helpers.experiments import Experiment
 from helpers.source import definitions_used, digest, text_of
-from tools import ROOT
+from tools import ROOT, write_whole
 from tools.repository import setup_code
 
-__all__ = ["chapters", "check", "code_digest", "execute", "normalise"]
+__all__ = ["chapters", "check", "code_digest", "execute", "named", "normalise"]
 
 Notebook = Any
 Cell = Any
@@ -39,6 +39,8 @@ MACHINE_PATH = re.compile(
 )
 ESCAPE = re.compile(r"NBVAL_\w+|nbval-|raises-exception|skip-execution|remove-output")
 LARGEST = 1_500_000
+BOUNDS = ("at_least", "at_most", "between", "close_to", "tolerance")
+"""The arguments of a claim that say what its number must be."""
 
 
 def chapters(root: Path = ROOT) -> list[Path]:
@@ -77,6 +79,7 @@ def execute(path: Path) -> None:
     normalise(notebook)
     notebook.metadata[STAMP] = {
         "code": code_digest(notebook),
+        "results": results_digest(notebook),
         "outputs": _outputs_digest(notebook),
     }
     _write(notebook, path)
@@ -135,7 +138,8 @@ def check(path: Path, root: Path = ROOT) -> list[str]:
     if not any(cell.outputs for cell in cells):
         wrong.append(f"no outputs are stored; {cure}")
     stamp = notebook.metadata.get(STAMP, {})
-    if stamp.get("code") != code_digest(notebook, root):
+    digests = {"code": code_digest(notebook, root), "results": results_digest(notebook, root)}
+    if {name: stamp.get(name) for name in digests} != digests:
         wrong.append(f"its outputs are older than its code, or than a helper it uses; {cure}")
     if stamp.get("outputs") != _outputs_digest(notebook):
         wrong.append(f"its outputs are not those that its code printed; {cure}")
@@ -175,23 +179,63 @@ def _problems(cell: Cell) -> Iterator[str]:
 
 
 def code_digest(notebook: Notebook, root: Path = ROOT) -> str:
-    """Return a digest of a chapter's code and of all it uses from the book's package.
+    """Return a digest of all that a chapter's stored outputs depend upon.
 
-    That is: the code cells (but not the first, which only installs), the helpers they use,
-    the full source of each helper the page shows, and the stored tables it reads.
+    That is: the code cells (but not the first, which only installs), the helpers they use, the
+    stored tables they read, and the full source of each helper the page shows.
     """
-    package = root / "helpers"
-    code = "\n".join(_plain_python(cell.source) for cell in _code_cells(notebook)[1:])
-    used = definitions_used(code, package)
-    hashed = hashlib.sha256(digest([code, *sorted(used)], package).encode())
+    package, code = root / "helpers", _code(notebook)
+    hashed = hashlib.sha256(_digest_of(code, root).encode())
     for shown in sorted(_shown(code, package)):
         hashed.update(text_of(shown, package).encode())
+    return hashed.hexdigest()[:16]
+
+
+def results_digest(notebook: Notebook, root: Path = ROOT) -> str:
+    """Return a digest of all that a chapter's results depend upon.
+
+    That is what its outputs depend upon, but neither the sources it shows nor the bounds of its
+    claims: a run whose numbers are known need not be repeated to judge them by other bounds.
+    """
+    return _digest_of(ast.unparse(_WithoutBounds().visit(ast.parse(_code(notebook)))), root)
+
+
+def _digest_of(code: str, root: Path) -> str:
+    """A digest of code, of the helpers it uses and of the stored tables it reads."""
+    package = root / "helpers"
+    used = definitions_used(code, package)
+    hashed = hashlib.sha256(digest([code, *sorted(used)], package).encode())
     for module, name in sorted(used):
         found = import_module(f"helpers.{module}") if module.endswith("sweeps") else None
         for experiment in _experiments(getattr(found, name, None)):
             table = package / "tables" / experiment.path.name
             hashed.update(table.read_bytes() if table.is_file() else b"missing")
     return hashed.hexdigest()[:16]
+
+
+class _WithoutBounds(ast.NodeTransformer):
+    """Leave out the bounds of claims that are written as numbers."""
+
+    def visit_Call(self, node: ast.Call) -> ast.Call:
+        self.generic_visit(node)
+        if ast.unparse(node.func).rpartition(".")[2] in ("claim", "Bound"):
+            node.keywords = [
+                k for k in node.keywords if not (k.arg in BOUNDS and _written(k.value))
+            ]
+        return node
+
+
+def _written(value: ast.expr) -> bool:
+    """Whether a value is written as a number, or as several."""
+    try:
+        ast.literal_eval(value)
+    except ValueError:
+        return False
+    return True
+
+
+def _code(notebook: Notebook) -> str:
+    return "\n".join(_plain_python(cell.source) for cell in _code_cells(notebook)[1:])
 
 
 def _experiments(value: Any) -> Iterator[Experiment]:
@@ -255,12 +299,11 @@ def _read(path: Path) -> Notebook:
 
 def _write(notebook: Notebook, path: Path) -> None:
     nbformat.validate(notebook)
-    new = path.with_suffix(".new")
-    new.write_text(nbformat.writes(notebook) + "\n", encoding="utf-8")
-    os.replace(new, path)
+    write_whole(path, nbformat.writes(notebook) + "\n")
 
 
-def _named(names: list[str]) -> list[Path]:
+def named(names: list[str]) -> list[Path]:
+    """Return the notebooks of these chapters, of all if no name is given; end if one is unknown."""
     known = {path.stem: path for path in chapters()}
     unknown = [name for name in names if name not in known]
     if unknown:
@@ -277,7 +320,7 @@ def main(arguments: list[str] | None = None) -> None:
     if options.command == "execute" and os.environ.get("BOOK_SEED", "0") != "0":
         sys.exit("BOOK_SEED is set: stored outputs are made with the book's own seeds")
     wrong = []
-    for path in _named(options.names):
+    for path in named(options.names):
         if options.command == "execute":
             print(f"{path.stem} ...", end=" ", flush=True)
             start = time.perf_counter()
