@@ -47,6 +47,10 @@ def setup_code(root: Path = ROOT) -> str:
     )
 
 
+def _on_binder(repository: str) -> str:
+    return repository.replace("https://github.com", "mybinder.org/v2/gh")
+
+
 def set_address(new: str, root: Path = ROOT) -> list[str]:
     """Replace the book's address in every tracked file, and return the files changed.
 
@@ -57,6 +61,7 @@ def set_address(new: str, root: Path = ROOT) -> list[str]:
     if not re.fullmatch(r"https://[\w.-]+/[\w.-]+/[\w.-]+", new):
         raise ValueError(f"expected an address such as https://github.com/me/book, found {new!r}")
     old = address(root)
+    swaps = {on(old): on(new) for on in (str, _on_binder)}
     listed = subprocess.run(
         ["git", "ls-files", "-z"], cwd=root, capture_output=True, text=True, check=True
     ).stdout
@@ -67,8 +72,10 @@ def set_address(new: str, root: Path = ROOT) -> list[str]:
             text = path.read_text(encoding="utf-8")
         except (UnicodeDecodeError, FileNotFoundError):
             continue
-        if old in text:
-            path.write_text(text.replace(old, new), encoding="utf-8")
+        if old in text or _on_binder(old) in text:
+            for before, after in swaps.items():
+                text = text.replace(before, after)
+            path.write_text(text, encoding="utf-8")
             changed.append(name)
     return changed
 

@@ -1,0 +1,76 @@
+"""What is made ready for mutmut, and the reasons of what no test notices."""
+
+import ast
+import json
+import tomllib
+
+from tools import mutants
+from tools.mutants import Mutant, reason_for
+
+SOURCE = '''\
+"""A module."""
+from helpers.checks import checked
+
+LIMIT = 3
+
+
+@checked
+def half(x: float) -> float:
+    if x > LIMIT:
+        raise ValueError(
+            f"expected at most {LIMIT}, "
+            f"found {x!r}"
+        )
+    return x / 2
+
+
+def third(x: float) -> float:
+    return x / 3
+'''
+
+
+def test_guards_are_applied_at_the_end_and_words_of_errors_are_marked():
+    prepared = mutants._prepared(SOURCE)
+    assert "@checked" not in prepared
+    assert prepared.endswith("half = checked(half)\n")
+    marked = [line for line in prepared.splitlines() if line.endswith("# pragma: no mutate")]
+    assert len(marked) == 4
+    assert not any("return" in line or "if x" in line for line in marked)
+    names = {}
+    exec(compile(prepared, "prepared", "exec"), names)
+    assert names["half"](3) == 1.5
+
+
+def test_a_copy_has_what_its_tests_need(tmp_path):
+    mutants.prepare(tmp_path, ["taylor"])
+    settings = tomllib.loads((tmp_path / "pyproject.toml").read_text())["tool"]["mutmut"]
+    assert settings["only_mutate"] == ["helpers/taylor.py"]
+    for path in (*settings["pytest_add_cli_args_test_selection"], *settings["also_copy"]):
+        assert (tmp_path / path).exists(), path
+    ast.parse((tmp_path / "helpers" / "taylor.py").read_text())
+
+
+def test_how_the_tests_of_each_change_ended_is_read(tmp_path):
+    folder = tmp_path / "mutants" / "helpers"
+    folder.mkdir(parents=True)
+    codes = {"helpers.a.x_f__mutmut_1": 1, "helpers.a.x_f__mutmut_2": 0}
+    (folder / "a.py.meta").write_text(json.dumps({"exit_code_by_key": codes}))
+    assert dict(mutants._codes(tmp_path)) == codes
+
+
+def test_a_reason_must_fit_all_that_it_names():
+    known = [{"function": r"taylor\.", "before": "dtype=float", "reason": "why"}]
+    assert reason_for(Mutant("helpers.taylor.f", "np.asarray(x, dtype=float)", ""), known) == "why"
+    assert reason_for(Mutant("helpers.search.f", "np.asarray(x, dtype=float)", ""), known) == ""
+    assert reason_for(Mutant("helpers.taylor.f", "x + 1", "x - 1"), known) == ""
+
+
+def test_every_reason_says_why_and_does_not_fit_everything():
+    for entry in tomllib.loads(mutants.REASONS.read_text())["survivor"]:
+        assert len(entry["reason"]) > 20
+        assert set(entry) <= {"function", "before", "after", "reason"}
+        assert len(entry) >= 3
+        assert (
+            reason_for(Mutant("helpers.optimizers.adam", "m / (1 - b)", "m * (1 - b)"), [entry])
+            == ""
+        )
