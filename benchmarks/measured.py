@@ -14,6 +14,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from tools import write_whole
+
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -52,6 +54,18 @@ def processor() -> str:
     return names[0] if names else platform.processor()
 
 
+NAMES = {
+    "range_test": "The range test",
+    "training": "A training loop",
+    "schedules": "Schedules, and the tutorial's CNN",
+    "search": "A search",
+    "imports": "The time until it can be used",
+    "site": "The website",
+    "execution": "All chapters",
+}
+"""The benchmarks, in the order of their page, with its headings."""
+
+
 def command(
     name: str,
     measure: Callable[[int], dict[str, Any]],
@@ -68,13 +82,11 @@ def command(
 
     reproducible.begin()
     found = measure(rounds)
-    store(found, path)
+    store({**found, "report": report(found)}, path)
     print(report(found))
 
 
 def store(found: dict[str, Any], path: Path) -> None:
     """Write a benchmark's results, whole or not at all."""
     path.parent.mkdir(exist_ok=True)
-    new = path.with_suffix(".new")
-    new.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    os.replace(new, path)
+    write_whole(path, json.dumps(found, indent=1) + "\n")

@@ -1,18 +1,23 @@
 """benchmarks/: the stored results say what the book says of them, and the ports do their work."""
 
+import importlib
 import json
+import re
 import statistics
 import sys
 
+import nbformat
 import numpy as np
 import pytest
 
+from tools import bench_page, notebooks
 from tools.notebooks import ROOT
 
 sys.path.insert(0, str(ROOT))  # benchmarks is no part of the package
 
 from benchmarks import range_test as bench
 from benchmarks import schedules as bench_schedules
+from benchmarks.measured import NAMES
 
 
 @pytest.fixture(scope="module")
@@ -110,3 +115,90 @@ def test_the_eager_schedule_is_the_sources(keras_begun):
     rates = [eager(tf.constant(step)) for step in range(1500)]
     ours = CosineRestarts(1e-3, 400, growth=1.25)
     np.testing.assert_allclose(rates, ours(np.arange(1500)), atol=1e-3 / 100)
+
+
+# ---------------------------------------------------------------------------- the others
+
+
+def results_of(name):
+    benchmark = importlib.import_module(f"benchmarks.{name}")
+    return benchmark, json.loads(benchmark.STORED.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_benchmark_is_stored_with_its_origin_and_reported(name):
+    benchmark, found = results_of(name)
+    assert {"keras", "numpy", "python", "tensorflow"} <= set(found["versions"])
+    assert found["machine"]["processor"]
+    assert found["commit"]
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d", found["date"])
+    report = benchmark.report(found)
+    assert found["report"] == report  # what the page shows is what the code says today
+    for contender in found.get("seconds", ()):
+        assert contender in report
+    assert max(map(len, report.splitlines())) <= 110
+
+
+def medians(name):
+    return {n: middle(times) for n, times in results_of(name)[1]["seconds"].items()}
+
+
+def test_importing_a_helper_does_not_import_tensorflow():
+    took = medians("imports")
+    for name in ("range_finder", "optimizers", "search", "plots"):
+        assert took[f"from helpers import {name}"] <= 0.2 * took["import tensorflow"]
+
+
+def test_the_books_training_loop_is_twice_as_fast_as_keras_defaults():
+    took = medians("training")
+    assert took["Keras's defaults"] / took["as the book"] >= 2
+    assert took["Keras's defaults"] / took["as the book, shuffled_batches"] >= 2
+
+
+def test_a_search_is_twice_as_fast_as_a_loop_with_fit():
+    took = medians("search")
+    assert took["a loop with fit"] / took["the book's Trainer"] >= 2
+    assert took["a worker"] / took["two workers"] >= 1.2
+
+
+def test_the_site_builds_within_its_budget():
+    took = medians("site")
+    assert took["make book"] <= 60
+    assert took["make book"] / took["without the extensions in tools/"] <= 2
+
+
+def test_chapters_run_within_their_budgets():
+    benchmark, found = results_of("execution")
+    assert set(found["seconds"]) == {path.stem for path in notebooks.chapters()}
+    cells = {name: benchmark.middles(runs) for name, runs in found["seconds"].items()}
+    for name, times in cells.items():
+        notebook = nbformat.read(ROOT / "chapters" / f"{name}.ipynb", 4)
+        assert len(times) == sum(cell.cell_type == "code" for cell in notebook.cells), name
+        assert sum(times) <= benchmark.BUDGETS.get(name, 120), name
+    assert sum(map(sum, cells.values())) <= 900
+
+
+def test_the_page_has_every_benchmark_with_its_command():
+    text = bench_page.page()
+    for name, heading in NAMES.items():
+        assert f"## {heading}\n" in text
+        assert f"python -m benchmarks.{name}\n" in text
+    assert "Not measured yet" not in text
+
+
+def test_a_network_by_hand_learns():
+    from benchmarks.training import ByHand
+
+    rng = np.random.default_rng(0)
+    x = rng.random((64, 28, 28), dtype=np.float32)
+    y = rng.integers(0, 10, 64)
+    network = ByHand()
+    before = [w.copy() for w in network.weights]
+    for _ in range(300):
+        network.epoch(x, y)
+    hidden = x.reshape(64, -1)
+    for w, b in zip(network.weights[:-1], network.biases[:-1], strict=True):
+        hidden = np.maximum(hidden @ w + b, 0)
+    guesses = (hidden @ network.weights[-1] + network.biases[-1]).argmax(axis=1)
+    assert (guesses == y).mean() > 0.9
+    assert all((w != old).any() for w, old in zip(network.weights, before, strict=True))
