@@ -6,12 +6,14 @@ RUN := $(UV) run --frozen --no-sync
 JOBS ?= 2
 CHAPTER ?=
 NAME ?=
+SEEDS ?= 10
+ONLY ?=
 URL ?=
 export UV_COMPILE_BYTECODE := 1
 export PYDEVD_DISABLE_FILE_VALIDATION := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help book serve test test-fast lint format data lab execute experiment bench-range bench-schedules repository clean setup system
+.PHONY: help book serve test test-fast lint format data lab execute experiment bench mutants repository clean setup system browser pdf links colab evidence audit
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,8 +25,25 @@ book: .venv/.ready-book ## build the website from the stored outputs (no data, n
 serve: book ## build the website and serve it on http://localhost:8000
 	$(RUN) python -m http.server 8000 --bind 127.0.0.1 --directory _build/html
 
-test: setup data system ## set everything up and run all tests: helpers, every chapter, the site
-	$(RUN) pytest -n $(JOBS)
+pdf: setup book ## print the book into _build/html/learning-rates-in-practice.pdf (needs Chromium)
+	$(RUN) python -m tools.pdf
+
+links: setup ## ask every address that the book names whether it still answers
+	$(RUN) jupyter-book build . --builder linkcheck --keep-going --quiet
+
+colab: setup ## run chapters as Colab does, with its versions and the newest: all, or CHAPTER=name
+	BOOK_COLAB=$(or $(CHAPTER),all) $(RUN) pytest -n 0 tests/test_colab.py
+
+evidence: setup data ## run chapters under SEEDS seeds, other arithmetic and versions: all, or CHAPTER=name
+	$(RUN) python -m tools.evidence --seeds $(SEEDS) --only $(ONLY) --chapters $(CHAPTER)
+
+audit: | $(filter .tools/%,$(UV)) ## ask whether a dependency has a known weakness (needs the internet)
+	$(UV) audit --frozen
+	npm audit --prefix tools/browser --package-lock-only
+
+test: setup data system browser ## set everything up and run all tests: helpers, every chapter, the site
+	$(RUN) pytest -n $(JOBS) -m "not alone"
+	$(RUN) pytest -n 0 -m alone tests
 
 test-fast: setup ## the tests that train nothing, in seconds
 	$(RUN) pytest -n $(JOBS) -m "not slow" tests
@@ -50,11 +69,11 @@ execute: setup data ## run chapters and store their outputs: all, or CHAPTER=nam
 experiment: setup data ## compute a stored experiment, resumable: NAME=name; no NAME lists them
 	$(RUN) python -m helpers.sweeps $(NAME)
 
-bench-range: setup data ## time the range test beside its peers (fetches PyTorch, some minutes)
-	UV=$(abspath $(shell command -v $(UV) || echo $(UV))) $(RUN) python -m benchmarks.range_test
+bench: setup data ## measure speed beside peers, an hour: all, or NAME=range_test, training, schedules, ...
+	UV=$(abspath $(shell command -v $(UV) || echo $(UV))) $(RUN) python -m benchmarks$(addprefix .,$(NAME))
 
-bench-schedules: setup data ## time schedules beside a constant rate, and the CNN beside the source's eager way
-	$(RUN) python -m benchmarks.schedules
+mutants: setup ## break the formulas on purpose: do the fast tests notice? NAME=module, or all
+	$(RUN) python -m tools.mutants $(NAME)
 
 repository: setup ## change the book's address everywhere: URL=https://github.com/me/book
 	$(RUN) python -m tools.repository $(URL)
@@ -66,6 +85,13 @@ setup: .venv/.ready
 
 system: # with CI=true, the system programs that tests need and may not do without
 	@if [ "$(CI)" = true ]; then bash tools/system.sh; fi
+
+browser: .tools/browser/.ready
+
+# What the tests of the website need from npm. Without npm they say what to install.
+.tools/browser/.ready: tools/browser/package-lock.json
+	@mkdir -p $(@D) && cp tools/browser/package*.json $(@D)
+	@if command -v npm >/dev/null; then npm ci --prefix $(@D) --silent --no-audit --no-fund && touch $@; fi
 
 .tools/bin/uv:
 	$(PYTHON) tools/get_uv.py
