@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from helpers.checks import checked
+from helpers.checks import MayBeInfinite, checked
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -219,7 +219,7 @@ def mean_and_spread(
 
 
 @checked
-def learning_curve(values: Sequence[float], *, label: str, ax: Axes, **line: Any) -> Axes:
+def learning_curve(values: MayBeInfinite, *, label: str, ax: Axes, **line: Any) -> Axes:
     """Draw one number an epoch, as measured at the end of epochs 1, 2, ...
 
     Args:

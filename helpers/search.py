@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from helpers.checks import checked
+from helpers.checks import MayBeInfinite, checked
 
 if TYPE_CHECKING:
     import optuna
@@ -378,7 +378,10 @@ def quasi_random(space: Space, size: int, rng: np.random.Generator) -> list[Conf
 
 @checked
 def zoom(
-    space: Space, configurations: Sequence[Configuration], losses: Sequence[float], keep: int = 3
+    space: Space,
+    configurations: Sequence[Configuration],
+    losses: MayBeInfinite,
+    keep: int = 3,
 ) -> dict[str, Range]:
     """Return the smaller space about the best configurations.
 
@@ -404,12 +407,13 @@ def zoom(
     """
     _check_space(space)
     keep = _count("keep", keep, at_least=2)
-    if len(losses) != len(configurations) or len(losses) < keep:
+    measured = _worst_for_nan(losses)
+    if measured.shape != (len(configurations),) or measured.size < keep:
         raise SearchError(
             f"expected as many losses as configurations, {keep} or more, "
-            f"found {len(losses)} and {len(configurations)}"
+            f"found {measured.size} and {len(configurations)}"
         )
-    best = np.argsort(_worst_for_nan(losses), kind="stable")[:keep]
+    best = np.argsort(measured, kind="stable")[:keep]
     smaller = {}
     for name, values in space.items():
         positions = values.position([configurations[i][name] for i in best])
@@ -998,7 +1002,7 @@ def _contains(space: Space, configuration: Configuration) -> bool:
     return all(values.low <= configuration[name] <= values.high for name, values in space.items())
 
 
-def _worst_for_nan(losses: Sequence[float]) -> np.ndarray:
+def _worst_for_nan(losses: MayBeInfinite) -> np.ndarray:
     values = np.asarray(losses, dtype=float)
     return np.where(np.isnan(values), np.inf, values)
 

@@ -209,7 +209,7 @@ def test_confusion_matrix_draws_shares_of_each_row():
         (lambda ax: plots.mean_and_spread([1], [[1], [2]], label="", ax=ax), "runs"),
         (lambda ax: plots.mean_and_spread([1], [[np.nan]], label="", ax=ax), "finite"),
         (lambda ax: plots.learning_curve([], label="", ax=ax), "each epoch"),
-        (lambda ax: plots.learning_curve([[1]], label="", ax=ax), "each entry a number"),
+        (lambda ax: plots.learning_curve([[1]], label="", ax=ax), "one number for each epoch"),
         (lambda ax: plots.image_grid(np.zeros((2, 3)), ["a", "b"], ax=ax), "height"),
         (lambda ax: plots.image_grid(np.zeros((2, 3, 3)), ["a"], ax=ax), "1 labels"),
         (lambda ax: plots.confusion_matrix(np.ones((2, 3)), ["a", "b"], ax=ax), "counts"),
