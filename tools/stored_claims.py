@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Claim", "fallen", "limits", "stored_claims"]
+__all__ = ["Claim", "fallen", "holds", "limits", "stored_claims"]
 
 SINGLE = re.compile(r"✓ (.*): (\S+) \(([^()]*)\)$")
 CELL = re.compile(r"✓ +(\S+) \(([^()]*)\)$")
@@ -56,10 +56,11 @@ def fallen(claims: Sequence[Claim], values: Sequence[float | None]) -> list[int]
         claims: their bounds count, to the six digits with which they are printed.
         values: for each claim, its number, or None if the run did not come so far.
     """
-    return [i for i, pair in enumerate(zip(claims, values, strict=True)) if not _holds(*pair)]
+    return [i for i, pair in enumerate(zip(claims, values, strict=True)) if not holds(*pair)]
 
 
-def _holds(claim: Claim, value: float | None) -> bool:
+def holds(claim: Claim, value: float | None) -> bool:
+    """Return whether a claim holds of a number, to the six digits with which bounds are printed."""
     if value is None:
         return False
     low, high = limits(claim.bound)
