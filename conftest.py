@@ -44,16 +44,15 @@ def pytest_runtest_call(item: pytest.Item):
     """Compare a chapter's figures, too: what a cell draws is what is stored, seen from afar."""
     outcome = yield
     if item.path.suffix == ".ipynb" and outcome.excinfo is None:
-        from tools.pictures import SAME, difference, pictures_of
+        from tools.evidence import drawn_apart
+        from tools.pictures import difference, pictures_of
 
         stored, drawn = pictures_of(item.cell.outputs), pictures_of(item.test_outputs)
         pairs = zip_longest(stored, drawn, fillvalue="")
-        if (apart := max((difference(*pair) for pair in pairs), default=0)) > SAME:
-            outcome.force_exception(
-                AssertionError(
-                    f"the figure is not the stored one: {apart:.0f} of 255, at most {SAME}"
-                )
-            )
+        apart = max((difference(*pair) for pair in pairs), default=0)
+        if apart and apart > (most := drawn_apart(item.path, item.cell_num + 1)):
+            told = f"the figure is not the stored one: {apart:.2g} % differ, at most {most:.2g} %"
+            outcome.force_exception(AssertionError(told))
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:

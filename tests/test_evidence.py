@@ -12,10 +12,10 @@ from docutils import nodes
 from PIL import Image
 
 from tools import ROOT, evidence, evidence_page, notebooks, run_claims
-from tools.evidence import Condition, conditions, current, lacking, record
+from tools.evidence import Condition, conditions, current, drawn_apart, lacking, record
 from tools.evidence_page import Evidence, room, spread
 from tools.loose import excused, loose, relative_room, unexcused
-from tools.pictures import difference
+from tools.pictures import SAME, difference
 from tools.stored_claims import Claim, fallen, limits, stored_claims
 
 CHAPTERS = notebooks.chapters()
@@ -30,9 +30,15 @@ def picture(brightness, size=(100, 50)):
 
 def test_two_figures_are_compared_from_afar():
     assert difference(picture(200), picture(200)) == 0
-    assert difference(picture(200), picture(50)) == 150
-    assert difference(picture(200), picture(200, (100, 90))) == 255
-    assert difference(picture(200), "") == 255
+    assert difference(picture(200), picture(150)) == 0
+    assert difference(picture(200), picture(50)) == 100
+    half = Image.new("L", (96, 48), 200)
+    half.paste(0, (0, 0, 48, 48))
+    file = io.BytesIO()
+    half.save(file, "PNG")
+    assert difference(picture(200, (96, 48)), base64.b64encode(file.getvalue()).decode()) == 50
+    assert difference(picture(200), picture(200, (100, 90))) == 100
+    assert difference(picture(200), "") == 100
 
 
 def chapter_of(*outputs):
@@ -144,7 +150,24 @@ def test_how_far_a_figure_is_from_the_stored_one_is_kept():
     kept = record(
         answer_of(([], "", "", grey), ([], "", "", black), ([], "", ""), ([], "", "", grey)), stored
     )
-    assert kept["drawn otherwise"] == {"2": 200, "3": 255, "4": 255}
+    assert kept["drawn otherwise"] == {"2": 100, "3": 100, "4": 100}
+
+
+def test_a_figure_may_move_half_as_far_again_as_in_any_run(tmp_path):
+    notebook = chapter_of("")
+    notebook.metadata["learning_rates"] = {"results": "now"}
+    path = tmp_path / "small.ipynb"
+    nbformat.write(notebook, path)
+    assert drawn_apart(path, 3, tmp_path) == SAME
+    evidence.store("small", "seed 1", {"results": "old", "drawn otherwise": {"4": 8.0}}, tmp_path)
+    assert drawn_apart(path, 3, tmp_path) == SAME + 12
+    for seed, apart in ((2, {"3": 2.0}), (3, {"3": 4.0, "4": 9.0})):
+        run = {"results": "now", "drawn otherwise": apart}
+        evidence.store("small", f"seed {seed}", run, tmp_path)
+    evidence.store("small", "seed 4", {"results": "now"}, tmp_path)
+    evidence.store("small", "untrained", {"results": "now", "drawn otherwise": {"3": 90}}, tmp_path)
+    assert drawn_apart(path, 3, tmp_path) == SAME + 6
+    assert drawn_apart(path, 5, tmp_path) == SAME
 
 
 def test_conditions():

@@ -36,7 +36,7 @@ import nbformat
 from helpers.claims import MASKS
 from tools import ROOT, notebooks, write_whole
 from tools.environments import VERSIONS, VersionsError, python_of
-from tools.pictures import difference, pictures_of
+from tools.pictures import SAME, difference, pictures_of
 from tools.stored_claims import fallen, stored_claims
 
 __all__ = [
@@ -44,6 +44,7 @@ __all__ = [
     "Condition",
     "conditions",
     "current",
+    "drawn_apart",
     "jobs",
     "lacking",
     "named",
@@ -53,6 +54,7 @@ __all__ = [
 ]
 
 FOLDER = ROOT / "evidence"
+DRAWN = "drawn otherwise"
 MEMORY = 8  # GiB that a chapter may need
 ONE_THREAD = {"BOOK_THREADS": "1", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 AVX2 = {
@@ -158,7 +160,7 @@ def record(answer: Mapping[str, Any], notebook: Any) -> dict[str, Any]:
         "values": values,
         "worded otherwise": others,
         "printed otherwise": _printed_otherwise(answer, notebook),
-        "drawn otherwise": _drawn_otherwise(answer, notebook),
+        DRAWN: _drawn_otherwise(answer, notebook),
         "errors": errors,
     }
 
@@ -174,14 +176,36 @@ def _printed_otherwise(answer: Mapping[str, Any], notebook: Any) -> list[int]:
     return [n for n, pair in enumerate(texts, 1) if len({_masked(text) for text in pair}) > 1]
 
 
-def _drawn_otherwise(answer: Mapping[str, Any], notebook: Any) -> dict[str, int]:
-    """How far figures are from those stored, by cell, where they are not the same."""
+def _drawn_otherwise(answer: Mapping[str, Any], notebook: Any) -> dict[str, float]:
+    """How far figures are from those stored, in %, by cell, where they are not the same."""
     cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
     apart = {}
     for number, (cell, found) in enumerate(zip(cells, answer["cells"], strict=True), 1):
         pairs = zip_longest(pictures_of(cell.outputs), found["pictures"], fillvalue="")
-        apart[str(number)] = max((round(difference(*pair)) for pair in pairs), default=0)
+        apart[str(number)] = max((round(difference(*pair), 2) for pair in pairs), default=0)
     return {number: distance for number, distance in apart.items() if distance}
+
+
+def drawn_apart(path: Path, cell: int, folder: Path = FOLDER) -> float:
+    """Return how far a chapter's figure may be from the stored one, in %.
+
+    Half as far again as in any run: what no seed and no arithmetic moves may hardly differ, and
+    what does not depend upon the chapter's numbers, such as its axes and words, is in most of it.
+    Where all runs are of earlier code, whose cells may have had other numbers, all figures count.
+
+    Args:
+        path: the chapter.
+        cell: the number of its code cell, from 1.
+        folder: where the runs are kept.
+    """
+    notebook = nbformat.read(path, as_version=4)
+    results = notebook.metadata.get(notebooks.STAMP, {}).get("results")
+    known = read(path.stem, folder)["runs"].items()
+    runs = [run for name, run in known if DRAWN in run and name != UNTRAINED.name]
+    of_now = [run for run in runs if run["results"] == results]
+    seen = [run[DRAWN].get(str(cell), 0) for run in of_now]
+    seen += [apart for run in runs if not of_now for apart in run[DRAWN].values()]
+    return SAME + 1.5 * max(seen, default=0)
 
 
 def _masked(text: str) -> str:

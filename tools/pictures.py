@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-__all__ = ["BLOCK", "SAME", "difference", "pictures_of"]
+__all__ = ["SAME", "difference", "pictures_of"]
 
 BLOCK = 16
 """Pixels of a stored figure (at double density) that are seen as one."""
-WHITE = 255
-SAME = 64
-"""The largest difference between two drawings of one figure."""
+SEEN = 64
+"""The difference of brightness, 0 to 255, from which on a block is not the same."""
+SAME = 0.1
+"""The largest difference, in %, between two drawings of what does not change."""
 
 
 def pictures_of(outputs: list[Any]) -> list[str]:
@@ -25,23 +26,21 @@ def pictures_of(outputs: list[Any]) -> list[str]:
 
 
 def difference(one: str, other: str) -> float:
-    """Return how far the two figures are apart where they are furthest apart.
+    """Return in how many of a hundred blocks two figures are not the same.
 
-    max over blocks |mean brightness of one - mean brightness of the other|, 0 to 255
-
-    Colours count: each of the three channels is compared. Figures of different size, and one that
-    is missing, are 255 apart.
+    A block is the same if its mean brightness, in each of the three channels, is about the same.
+    Figures of different size, and one that is missing, differ in all blocks.
 
     Args:
         one: a figure, as PNG in base64; empty for none.
         other: another.
     """
     if not (one and other):
-        return float(WHITE)
+        return 100.0
     blocks = _blocks(one), _blocks(other)
     if blocks[0].shape != blocks[1].shape:
-        return float(WHITE)
-    return float(np.abs(blocks[0] - blocks[1]).max())
+        return 100.0
+    return float(100 * (np.abs(blocks[0] - blocks[1]).max(axis=-1) > SEEN).mean())
 
 
 def _blocks(picture: str) -> np.ndarray:
