@@ -220,7 +220,9 @@ from helpers.claims import claim
 seed = reproducible.begin(keras=False)
 %%
 claim("seed", seed, at_most=50)
-claim("never reached with another seed", 1, at_least=1)
+claim("after it", 1, at_least=1)
+claim("no number", float("nan"), at_least=1)
+claim("never reached", 1, at_least=1)
 %%
 claim("a later cell", 2, at_least=1)
 print("done")
@@ -228,7 +230,7 @@ print("done")
 
 
 @pytest.mark.slow
-def test_a_run_goes_on_after_a_claim_that_fell(tmp_path):
+def test_a_run_goes_on_after_what_fell(tmp_path):
     cells = [nbformat.v4.new_code_cell(code.strip()) for code in CELLS.split("%%\n")]
     notebook, answer = tmp_path / "small.ipynb", tmp_path / "answer.json"
     nbformat.write(nbformat.v4.new_notebook(cells=cells), notebook)
@@ -239,10 +241,11 @@ def test_a_run_goes_on_after_a_claim_that_fell(tmp_path):
     assert found["versions"] == run_claims.versions()
     assert [[c["text"] for c in cell["claims"]] for cell in found["cells"]] == [
         [],
-        ["seed"],
+        ["seed", "after it", "no number"],
         ["a later cell"],
     ]
-    assert found["cells"][1]["error"].startswith("ClaimError: ✗ seed: 1042")
+    assert "✓ seed: 1042 (at most 50)" in found["cells"][1]["text"]
+    assert found["cells"][1]["error"].startswith("ClaimError: ✗ no number: nan")
     assert found["cells"][2]["text"].endswith("done\n")
 
 

