@@ -3,8 +3,8 @@
 python run_claims.py NOTEBOOK ANSWER     the variable CLAIMS_LOG names a file that is not there yet
 
 All cells run, also after one that failed, and all claims are stated, also those that do not hold:
-who reads the values compares them with the bounds. The answer holds the versions, and for each code cell its
-claims, the text it printed, its figures and its error. With the variable UNTRAINED set, no
+who reads the values compares them with the bounds. The answer holds the versions, and for each code
+cell its claims, the text it printed, its figures and its error. With the variable UNTRAINED set, no
 optimizer of Keras changes a weight: what a claim says then, it does not say of training.
 """
 
