@@ -327,8 +327,9 @@ def test_how_far_a_bound_is_from_the_runs(bound, values, expected):
 
 
 def evidence_with(claims, *runs, untrained=None):
-    """Evidence of claims of which the first run is stored."""
-    named = {f"seed {i}": {**RUN, "values": run} for i, run in enumerate(runs)}
+    """Evidence of claims, ten seeds of which the last ones say the same."""
+    seeds = [*runs, *[runs[-1]] * (10 - len(runs))]
+    named = {f"seed {i}": {**RUN, "values": run} for i, run in enumerate(seeds)}
     if untrained:
         named["untrained"] = {**RUN, "values": untrained}
     return Evidence("small", "Title", claims, named, [])
@@ -338,6 +339,8 @@ def test_a_claim_that_could_not_fail_is_found():
     near, far = Claim(1, "near", 0.9, "at least 0.85"), Claim(1, "far", 0.9, "at least 0.3")
     found = list(loose(evidence_with([near, far], [0.9, 0.9], [0.93, 0.93])))
     assert [claim for claim, _ in found] == [far]
+    few = Evidence("small", "Title", [near, far], {"seed 1": {**RUN, "values": [0.9, 0.9]}}, [])
+    assert not list(loose(few))
 
 
 def test_claims_of_a_table_with_one_bound_count_as_one():

@@ -3,8 +3,8 @@
 python -m tools.loose            all chapters
 python -m tools.loose recipe     some
 
-It judges by the runs in evidence/. What is found, and may stay, stands in tests/loose.toml with the
-reason.
+It judges by the runs in evidence/, once those of ten seeds are there. What is found, and may stay,
+stands in tests/loose.toml with the reason.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ __all__ = ["FARTHEST", "excused", "loose", "relative_room", "unexcused"]
 REASONS = ROOT / "tests" / "loose.toml"
 FARTHEST = 3.0
 """How many times the runs' spread a bound may be away from the worst run."""
+ENOUGH = 10
+"""With fewer seeds the runs do not yet say how far apart they are."""
 STILL = 1e-3
 """A number whose runs differ by a smaller share of it does not move with the seed."""
 
@@ -68,7 +70,7 @@ def loose(evidence: Evidence) -> Iterator[tuple[Claim, str]]:
     for indices in together.values():
         rooms = {i: relative_room(evidence.claims[i].bound, evidence.values(i)) for i in indices}
         nearest = min(rooms, key=rooms.__getitem__)
-        if rooms[nearest] > FARTHEST:
+        if rooms[nearest] > FARTHEST and len(evidence.group(seeds=True)) >= ENOUGH:
             yield evidence.claims[nearest], f"{rooms[nearest]:.2g} spreads away from all runs"
         if untrained and all(_needs_no_training(evidence, i, untrained[i]) for i in indices):
             told = ", ".join(f"{untrained[i]:.3g}" for i in indices)
