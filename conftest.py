@@ -55,6 +55,7 @@ def pytest_runtest_call(item: pytest.Item):
             outcome.force_exception(AssertionError(told))
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Keep the tests of a file on one worker (a chapter's cells share a kernel), but not tables.
 

@@ -4,6 +4,8 @@ import ast
 import json
 import tomllib
 
+import pytest
+
 from tools import mutants
 from tools.mutants import Mutant, reason_for
 
@@ -25,12 +27,17 @@ def half(x: float) -> float:
 
 
 def third(x: float) -> float:
+    """Divide.
+
+    >>> third(6)
+    2.0
+    """
     return x / 3
 '''
 
 
 def test_guards_are_applied_at_the_end_and_words_of_errors_are_marked():
-    prepared = mutants._prepared(SOURCE)
+    prepared, _ = mutants._prepared(SOURCE)
     assert "@checked" not in prepared
     assert prepared.endswith("half = checked(half)\n")
     marked = [line for line in prepared.splitlines() if line.endswith("# pragma: no mutate")]
@@ -39,6 +46,35 @@ def test_guards_are_applied_at_the_end_and_words_of_errors_are_marked():
     names = {}
     exec(compile(prepared, "prepared", "exec"), names)
     assert names["half"](3) == 1.5
+
+
+def test_examples_are_moved_out_of_what_is_changed():
+    prepared, examples = mutants._prepared(SOURCE)
+    assert ">>>" not in prepared
+    names = {}
+    exec(examples, names)
+    (example,) = (f for name, f in names.items() if name.startswith("example_of_line_"))
+    assert ">>> third(6)\n2.0" in example.__doc__
+
+
+def test_how_tests_ended_is_known_or_an_error(tmp_path):
+    assert mutants._checked(tmp_path, "a", 0, "taylor") == 0
+    assert mutants._checked(tmp_path, "a", 1, "taylor") == 1
+    with pytest.raises(RuntimeError, match="ended with None"):
+        mutants._checked(tmp_path, "a", None, "taylor")
+
+
+@pytest.mark.parametrize(("test", "code"), [("import nothing_there", 1), ("", 5), ("x = 1", 5)])
+def test_where_the_tests_could_not_begin_they_run_once_more(tmp_path, test, code):
+    folder = tmp_path / "mutants" / "tests"
+    folder.mkdir(parents=True)
+    for name in ("test_taylor.py", "examples_taylor.py"):
+        (folder / name).write_text(test)
+    if code == 1:
+        assert mutants._checked(tmp_path, "a", mutants.COULD_NOT_BEGIN, "taylor") in mutants.NOTICED
+    else:
+        with pytest.raises(RuntimeError, match=f"ended with {code}"):
+            mutants._checked(tmp_path, "a", mutants.COULD_NOT_BEGIN, "taylor")
 
 
 def test_a_copy_has_what_its_tests_need(tmp_path):

@@ -1,6 +1,6 @@
 """Break the formulas on purpose, one small change at a time: do the fast tests notice?
 
-python -m tools.mutants                  all modules, about ten minutes on two cores
+python -m tools.mutants                  all modules, about an hour on two cores
 python -m tools.mutants taylor claims    some
 
 mutmut makes the changes, in a copy of the package, and runs the tests of the module and the
@@ -14,13 +14,14 @@ from __future__ import annotations
 import argparse
 import ast
 import json
+import os
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,16 +41,49 @@ MODULES = (
 )
 REASONS = ROOT / "tests" / "survivors.toml"
 NEEDED = 0.95
-KILLED, SURVIVED, TIMED_OUT = 1, 0, 36
+SURVIVED, COULD_NOT_BEGIN = 0, 255
+NOTICED = frozenset({1, 2, 3, 24, 36, 152, -24})
+"""How the tests end if they fail, cannot be read, or take much longer than they should."""
 MUTMUT = "mutmut==3.8.1"
-FILES = ("conftest.py", "_config.yml", "nbval.cfg", "references.bib")
+FILES = ("_config.yml", "nbval.cfg", "references.bib")
+LOADED = (
+    "keras",
+    "tensorflow",
+    "matplotlib.pyplot",
+    "optuna",
+    "hypothesis.extra.numpy",
+    "IPython.display",
+)
+"""What tests import, loaded once: the process that is forked for each change must not have computed
+anything, or TensorFlow waits for ever. So the tests themselves, and what they build when they are
+imported, are read anew, with the change in place."""
+CONFTEST = """
+
+from hypothesis import Phase
+
+settings.register_profile(
+    "mutants", deadline=None, phases=[Phase.explicit, Phase.generate], database=None
+)
+settings.load_profile("mutants")
+"""
+EXAMPLES = """\
+import os
+
+from helpers import {module}
+
+os.environ["BOOK_CHAPTER"] = "example"
+globals().update({{k: v for k, v in vars({module}).items() if k[:2] != "__"}})
+"""
 SETTINGS = """\
 [tool.mutmut]
 source_paths = ["helpers"]
 only_mutate = {mutated}
 also_copy = {files}
+process_isolation = "forkserver"
+forkserver_warmup = "import"
+preload_modules_file = "preload.txt"
 pytest_add_cli_args_test_selection = {tests}
-pytest_add_cli_args = ["-m", "not slow", "-q", "-p", "no:cacheprovider", "--doctest-modules"]
+pytest_add_cli_args = ["-m", "not slow", "-q", "--doctest-modules", "-pno:cacheprovider"]
 
 [tool.pytest.ini_options]
 markers = ["slow", "alone"]
@@ -88,38 +122,64 @@ def prepare(folder: Path, modules: Sequence[str]) -> None:
         shutil.copytree(ROOT / name, folder / name, ignore=ignored)
     for name in FILES:
         shutil.copy(ROOT / name, folder)
-    tests = [f"tests/test_{module}.py" for module in modules]
-    mutated = [f"helpers/{module}.py" for module in modules]
-    settings = SETTINGS.format(
-        mutated=json.dumps(mutated),
-        tests=json.dumps(tests + mutated),
-        files=json.dumps([*FILES, "tools"]),
-    )
-    (folder / "pyproject.toml").write_text(settings, encoding="utf-8")
+    conftest = (ROOT / "conftest.py").read_text(encoding="utf-8") + CONFTEST
+    (folder / "conftest.py").write_text(conftest, encoding="utf-8")
+    (folder / "preload.txt").write_text("\n".join(LOADED), encoding="utf-8")
+    tests = []
     for module in modules:
         path = folder / "helpers" / f"{module}.py"
-        path.write_text(_prepared(path.read_text(encoding="utf-8")), encoding="utf-8")
+        prepared, examples = _prepared(path.read_text(encoding="utf-8"))
+        path.write_text(prepared, encoding="utf-8")
+        tests += [f"tests/test_{module}.py", f"tests/examples_{module}.py"]
+        examples = EXAMPLES.format(module=module) + examples
+        (folder / tests[-1]).write_text(examples, encoding="utf-8")
+    settings = SETTINGS.format(
+        mutated=json.dumps([f"helpers/{module}.py" for module in modules]),
+        tests=json.dumps(tests),
+        files=json.dumps([*FILES, "conftest.py", "tools"]),
+    )
+    (folder / "pyproject.toml").write_text(settings, encoding="utf-8")
 
 
-def _prepared(source: str) -> str:
-    """A module without the decorator `checked`, and with a mark on each line of an error."""
+DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef)
+
+
+def _prepared(source: str) -> tuple[str, str]:
+    """A module as mutmut needs it, and its examples.
+
+    The module has no decorator `checked`, a mark on each line of an error, and no examples: mutmut
+    would copy them with each change, and run all copies. They are in functions of their own.
+    """
     guarded = re.findall(r"(?m)^@checked\ndef (\w+)", source)
     source = re.sub(r"(?m)^@checked\n(?=def )", "", source)
     lines = source.splitlines()
+    examples = ""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Raise):
             for number in range(node.lineno, (node.end_lineno or node.lineno) + 1):
                 lines[number - 1] += "  # pragma: no mutate"
-    return "\n".join([*lines, "", *(f"{name} = checked({name})" for name in guarded), ""])
+        if isinstance(node, DOCUMENTED) and ">>>" in (text := ast.get_docstring(node) or ""):
+            examples += f"\n\ndef example_of_line_{node.body[0].lineno}():\n    {text!r}\n"
+            for number in range(node.body[0].lineno, (node.body[0].end_lineno or 0) + 1):
+                lines[number - 1] = lines[number - 1].replace(">>>", "...")
+    checks = [f"{name} = checked({name})" for name in guarded]
+    return "\n".join([*lines, "", *checks, ""]), examples
+
+
+def _bare() -> dict[str, str]:
+    """The environment, in which pytest loads no plugins: it would, for each change."""
+    return {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
 
 
 def _mutmut(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run mutmut in the copy, with this project's environment."""
+    """Run mutmut in the copy, with this project's environment, and no plugins of pytest."""
     uv = shutil.which("uv") or str(ROOT / ".tools" / "bin" / "uv")
     run = [uv, "run", "--quiet", "--project", str(ROOT), "--frozen", "--no-sync", "--with", MUTMUT]
     command = [*run, "python", "-m", "mutmut", *arguments]
     shows = arguments[0] == "run"
-    return subprocess.run(command, cwd=folder, capture_output=not shows, text=True, check=False)
+    return subprocess.run(
+        command, cwd=folder, env=_bare(), capture_output=not shows, text=True, check=False
+    )
 
 
 def _codes(folder: Path) -> Iterator[tuple[str, int | None]]:
@@ -128,15 +188,34 @@ def _codes(folder: Path) -> Iterator[tuple[str, int | None]]:
         yield from json.loads(path.read_text(encoding="utf-8"))["exit_code_by_key"].items()
 
 
-def survivors(folder: Path) -> list[Mutant]:
-    """Return the changes that no test noticed, once mutmut has run in the folder."""
+def _checked(folder: Path, name: str, code: int | None, module: str) -> int:
+    """How the tests of a change ended.
+
+    Where they could not even begin, that may be the change (it breaks what a test builds when it
+    is imported) or a fault of this tool. So they run once more, alone, to tell.
+
+    Raises:
+        RuntimeError: they could not begin alone, either, or ended in an unknown way.
+    """
+    if code == COULD_NOT_BEGIN:
+        tests = [f"tests/test_{module}.py", f"tests/examples_{module}.py"]
+        command = [sys.executable, "-m", "pytest", "-x", "-m", "not slow", "--doctest-modules"]
+        changed = {**_bare(), "MUTANT_UNDER_TEST": name}
+        begun = subprocess.run([*command, *tests], cwd=folder / "mutants", env=changed, check=False)
+        code = begun.returncode
+    if code is None or code not in {*NOTICED, SURVIVED}:
+        raise RuntimeError(f"the tests of {name} should pass or fail, they ended with {code}")
+    return code
+
+
+def survivors(folder: Path, names: Iterable[str]) -> list[Mutant]:
+    """Return what was changed, given the names that mutmut has given to the changes."""
     found = []
-    for name, code in _codes(folder):
-        if code == SURVIVED:
-            lines = _mutmut(folder, "show", name).stdout.splitlines()
-            before, after = (_changed(lines, sign) for sign in "-+")
-            function = name.partition("__mutmut_")[0].replace("ǁ", ".")
-            found.append(Mutant(re.sub(r"\.x[._]", ".", function), before, after))
+    for name in names:
+        lines = _mutmut(folder, "show", name).stdout.splitlines()
+        before, after = (_changed(lines, sign) for sign in "-+")
+        function = name.partition("__mutmut_")[0].replace("ǁ", ".")
+        found.append(Mutant(re.sub(r"\.x[._]", ".", function), before, after))
     return found
 
 
@@ -174,9 +253,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             prepare(folder, [module])
             if _mutmut(folder, "run", "--max-children", "2").returncode:
                 sys.exit(f"mutmut failed on {module}: see above")
-            codes = [code for _, code in _codes(folder)]
-            left = survivors(folder)
-        noticed = sum(code not in (SURVIVED, None) for code in codes)
+            codes = {name: _checked(folder, name, code, module) for name, code in _codes(folder)}
+            left = survivors(folder, [n for n, code in codes.items() if code == SURVIVED])
+        noticed = len(codes) - len(left)
         for mutant in left:
             if not (reason := reason_for(mutant, known)):
                 unexplained += 1
