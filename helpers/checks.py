@@ -226,7 +226,14 @@ def _listed(value: Any) -> bool:
 
 
 def _is_array_like(hint: Any) -> bool:
-    return hint is np.ndarray or all(a in get_args(hint) for a in get_args(npt.ArrayLike))
+    """Whether a hint is an array, or NumPy's of what becomes one, alone or beside others.
+
+    That is a union of many types, and since NumPy 2.5 (with Python 3.12) the name of one.
+    """
+    united = get_origin(hint) in (Union, types.UnionType)
+    beside, parts = get_args(hint) if united else (), get_args(npt.ArrayLike)
+    named = npt.ArrayLike in (hint, *beside)
+    return hint is np.ndarray or named or (bool(parts) and all(part in beside for part in parts))
 
 
 def _is_infinite(value: Any, hint: Any) -> bool:

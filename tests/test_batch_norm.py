@@ -91,6 +91,20 @@ def test_defaults_are_kerass():
         assert inspect.signature(function).parameters["epsilon"].default == theirs.epsilon
     ours = inspect.signature(batch_norm.moving_average).parameters["momentum"].default
     assert ours == theirs.momentum
+    np.testing.assert_allclose(batch_norm.moving_average(0.0, 1.0), 1 - theirs.momentum)
+
+
+def test_the_ends_of_what_is_allowed():
+    assert batch_norm.moving_average(3.0, 5.0, momentum=1) == 3
+    assert batch_norm.moving_average(3.0, 5.0, momentum=0) == 5
+    constant = batch_norm.inference([[2.0]], [1.0], [0.0], mean=[1.0], variance=[0.0], epsilon=0.25)
+    assert constant.tolist() == [[2.0]]  # (2 - 1) / sqrt(0 + 0.25)
+
+
+def test_small_whole_numbers_do_not_run_over():
+    x, mean = np.array([[0], [1]], "uint8"), np.array([5], "uint8")
+    y = batch_norm.inference(x, [1.0], [0.0], mean=mean, variance=[0.0], epsilon=1.0)
+    assert y.tolist() == [[-5.0], [-4.0]]
 
 
 def test_the_output_has_the_mean_and_the_deviation_that_it_is_told():
@@ -117,9 +131,12 @@ def test_a_folded_layer_is_the_two_layers():
     kernel, bias = rng.normal(size=(3, 5)), rng.normal(size=5)
     mean, variance = rng.normal(size=5), rng.random(5)
     inputs = rng.normal(size=(6, 3))
-    two = batch_norm.inference(inputs @ kernel + bias, gamma, beta, mean, variance)
-    one, shift = batch_norm.fold(kernel, bias, gamma, beta, mean=mean, variance=variance)
-    np.testing.assert_allclose(inputs @ one + shift, two)
+    for epsilon in ({}, {"epsilon": 0.5}):
+        two = batch_norm.inference(inputs @ kernel + bias, gamma, beta, mean, variance, **epsilon)
+        one, shift = batch_norm.fold(
+            kernel, bias, gamma, beta, mean=mean, variance=variance, **epsilon
+        )
+        np.testing.assert_allclose(inputs @ one + shift, two)
 
 
 def test_single_precision_stays_single():

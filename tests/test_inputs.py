@@ -16,15 +16,19 @@ import math
 import os
 import traceback
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Union, get_args
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
+from typing_extensions import TypeAliasType
 
+from helpers import checks
 from helpers.source import PACKAGE
 
 FAMILY = (ValueError, TypeError, LookupError, RuntimeError, AssertionError, OSError)
@@ -232,3 +236,15 @@ def test_whatever_a_formula_is_given(module, name, data):
 @functools.cache
 def known_call(module, name):
     return first_call(module, name)
+
+
+def test_numpys_word_for_what_becomes_an_array_is_understood(monkeypatch):
+    """It was a union, and is the name of one since NumPy 2.5."""
+    parts = get_args(getattr(npt.ArrayLike, "__value__", npt.ArrayLike))
+    union = Union[parts]  # noqa: UP007 - of as many as there are
+    for word in (union, TypeAliasType("ArrayLike", union)):
+        monkeypatch.setattr(npt, "ArrayLike", word)
+        for hint in (word, word | None, np.ndarray):
+            assert checks._is_array_like(hint)
+        for hint in (str, float | None, Sequence[str], Callable[[np.ndarray], word]):
+            assert not checks._is_array_like(hint)

@@ -387,9 +387,15 @@ import os, time
 from pathlib import Path
 from helpers.search import Range, Search
 
+def begun():
+    return len({line.split()[0] for line in Path("log").read_text().splitlines()})
+
 def evaluate(configuration, report):
     with open("log", "a") as log:
         log.write(f"{os.getpid()} {configuration['x']!r}\\n")
+    end = time.monotonic() + 60
+    while begun() < int(os.environ.get("WORKERS", "1")) and time.monotonic() < end:
+        time.sleep(0.05)
     for step in range(1, 1 + int(os.environ.get("STEPS", "2"))):
         time.sleep(0.05)
         report(step, configuration["x"])
@@ -493,9 +499,9 @@ def machine(request, tmp_path):
 @pytest.mark.slow
 def test_workers_share_the_queue_and_none_does_what_another_did(machine):
     machine.create(40)
-    workers = [machine.start("worker", STEPS="0") for _ in range(4)]
+    workers = [machine.start("worker", STEPS="0", WORKERS="2") for _ in range(4)]
     for worker in workers:
-        output, _ = worker.communicate(timeout=60)
+        output, _ = worker.communicate(timeout=120)
         assert worker.returncode == 0, output
         assert "complete  40" in output
     values = Counter(x for _, x in machine.log())
