@@ -140,6 +140,7 @@ def test_arrays_lists_and_dictionaries_take_the_same_steps(optimizer):
         "tuple": (a, b),
         "dict": {"a": a, "b": b},
         "nested": {"x": [a], "y": {"z": (b,)}},
+        "lists of trees": [{"x": a}, (b,)],
     }
     states = {name: optimizer.init(tree) for name, tree in trees.items()}
     state = optimizer.init(joined)
@@ -151,6 +152,7 @@ def test_arrays_lists_and_dictionaries_take_the_same_steps(optimizer):
             "tuple": (ga, gb),
             "dict": {"b": gb, "a": ga},  # in another order
             "nested": {"y": {"z": (gb,)}, "x": [ga]},
+            "lists of trees": [{"x": ga}, (gb,)],
         }
         updates, state = optimizer.update(g, state, joined)
         joined = joined + updates
@@ -185,6 +187,7 @@ def test_whole_numbers_and_numpys_numbers_are_taken():
     assert type(SGD(np.float64(0.5)).learning_rate) is float
     optimizer = Adagrad(1.0, initial_accumulator_value=0.5)
     assert optimizer.init(np.array([1, 2]))["s"].tolist() == [0.5, 0.5]
+    assert Adagrad(1.0, initial_accumulator_value=2).init(np.array([1.0]))["s"].tolist() == [2.0]
     w = np.zeros(2, "float32")
     assert Adam(np.float64(0.1)).update(w, Adam().init(w), w)[0].dtype == "float32"
 
@@ -217,6 +220,7 @@ def test_bad_settings_of_adamw_are_refused(settings, what):
         (Momentum, {"convention": "mean"}),
         (Nesterov, {"momentum": -0.5}),
         (Adagrad, {"initial_accumulator_value": -1}),
+        (Adagrad, {"initial_accumulator_value": np.inf}),
         (RMSProp, {"rho": 1.0}),
         (Adadelta, {"rho": 2.0}),
         (Adadelta, {"epsilon": 0}),
@@ -330,6 +334,12 @@ def test_descend_walks_the_way_of_the_updates():
             w = w + updates
     assert descend(SGD(0.1), surface, [1, 1], steps=0).tolist() == [[1.0, 1.0]]
     assert surface.value(descend(Momentum(0.05), surface, [-1, 1], 200)[-1]) < 1e-6
+
+
+def test_infinity_over_infinity_ends_a_descent_without_a_warning():
+    """The first step is about as long as its rate, and there the gradient overflows."""
+    way = descend(RMSProp(1e150), surfaces.rosenbrock(10.0), [-1.0, 1.5], steps=3)
+    assert np.isnan(way).any(axis=1).tolist() == [False, False, True, True]
 
 
 def test_a_descent_that_overflows_ends_in_nan():
