@@ -132,6 +132,17 @@ def test_what_is_kept_of_a_run():
     assert 3 in kept["printed otherwise"]
 
 
+def test_a_run_that_states_more_claims_than_are_stored_is_an_error():
+    claims = [("accuracy", 0.9, "at least 0.88", True), ("loss", 0.1, "at most 1", True)]
+    assert "more claims" in record(answer_of((claims, "", "")), chapter_of(SINGLE))["errors"]["1"]
+
+
+def test_a_chapter_whose_outputs_are_older_than_its_code_is_refused(monkeypatch):
+    monkeypatch.setattr(evidence, "_stamped", lambda notebook: "older")
+    with pytest.raises(SystemExit, match="run make execute first: first-network"):
+        evidence.main(["--only", "seed 1", "--chapters", "first-network", "--list"])
+
+
 def test_only_the_number_of_a_claim_may_be_printed_otherwise():
     claims = [("accuracy: with Adam", 0.9, "at least 0.88", True)]
     text = SINGLE.replace("0.893", "0.9")

@@ -155,6 +155,7 @@ def record(answer: Mapping[str, Any], notebook: Any) -> dict[str, Any]:
         if claim is not None and claim["text"] != stored.text:
             others.append(index)
     errors = {str(n): c["error"] for n, c in enumerate(answer["cells"], 1) if c["error"]}
+    errors |= {str(n): "states more claims than are stored" for n in places if any(places[n])}
     return {
         "versions": answer["versions"],
         "values": values,
@@ -186,6 +187,11 @@ def _drawn_otherwise(answer: Mapping[str, Any], notebook: Any) -> dict[str, floa
     return {number: distance for number, distance in apart.items() if distance}
 
 
+def _stamped(notebook: Any) -> str | None:
+    """The digest of the results, as noted when the outputs were stored."""
+    return notebook.metadata.get(notebooks.STAMP, {}).get("results")
+
+
 def drawn_apart(path: Path, cell: int, folder: Path = FOLDER) -> float:
     """Return how far a chapter's figure may be from the stored one, in %.
 
@@ -198,8 +204,7 @@ def drawn_apart(path: Path, cell: int, folder: Path = FOLDER) -> float:
         cell: the number of its code cell, from 1.
         folder: where the runs are kept.
     """
-    notebook = nbformat.read(path, as_version=4)
-    results = notebook.metadata.get(notebooks.STAMP, {}).get("results")
+    results = _stamped(nbformat.read(path, as_version=4))
     known = read(path.stem, folder)["runs"].items()
     runs = [run for name, run in known if DRAWN in run and name != UNTRAINED.name]
     of_now = [run for run in runs if run["results"] == results]
@@ -362,6 +367,8 @@ def main(arguments: list[str] | None = None) -> None:
     with tempfile.TemporaryDirectory(prefix="evidence-") as made:
         snapshot = _snapshot(Path(made), names)
         digests = {chapter: facts["results"] for chapter, facts in snapshot.origin.items()}
+        if old := [c for c in names if _stamped(snapshot.notebook(c)) != digests[c]]:
+            sys.exit(f"older than their code, run make execute first: {', '.join(old)}")
         due = lacking(wanted, digests, versions)
         if options.again:
             due = [(chapter, condition) for condition in wanted for chapter in names]
