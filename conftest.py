@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import sys
 from collections.abc import Callable
 from itertools import zip_longest
 from pathlib import Path
@@ -37,6 +38,12 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         os.environ["BOOK_CHAPTER"] = item.path.stem
     elif isinstance(item, pytest.DoctestItem):  # no progress bars there, either
         os.environ.setdefault("BOOK_CHAPTER", "example")
+
+
+def pytest_runtest_teardown() -> None:
+    """Close all figures: which tests share a process is chance, and after twenty one is warned."""
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")
 
 
 @pytest.hookimpl(hookwrapper=True)
