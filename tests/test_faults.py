@@ -62,7 +62,7 @@ class Files(BaseHTTPRequestHandler):
         content = (self.server.folder / self.path[1:]).read_bytes()
         behaviour = self.server.behaviour
         if behaviour == "another file":
-            content = gzip.compress(gzip.decompress(content)[:-1] + b"\0")
+            content = gzip.compress(gzip.decompress(content)[:-1] + b"\0", compresslevel=1)
         self.send_response(200)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()

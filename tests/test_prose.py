@@ -23,7 +23,7 @@ NOT_MEASURED = {
     "hyperparameter-search": {"468", "0.101", "16,384", "1,024", "256"},
     "momentum-adaptive-optimizers": {"96.4", "23,000", "2,150", "1,580", "520", "0.72", "0.012"},
     "range-finding": {"480", "1.072"},
-    "recipe": {"480", "25,785", "12,000", "0.22"},
+    "recipe": {"480", "25,785", "12,000"},
     "softmax-cross-entropy": {"312", "0.16", "0.84", "65,025"},
     "taylor-gradient-descent": {"0.08", "0.15"},
     "training-in-practice": {"105"},
