@@ -39,7 +39,7 @@ _WORDS = {
 
 
 def checked(function: Callable[P, R]) -> Callable[P, R]:
-    """Let a function refuse arguments that are not what its annotations say.
+    """Let a function, or a class's making, refuse arguments that are not what the annotations say.
 
     float           a finite number, int a whole one; True and False are neither
     npt.ArrayLike   finite numbers, or an array of them; so has np.ndarray
@@ -50,7 +50,8 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
     a number of epochs at least 1. Other limits are the function's own business.
 
     Args:
-        function: what to guard; all its annotated arguments are looked at, at every call.
+        function: what to guard; all its annotated arguments are looked at, at every call. Of a
+            class, those of its `__init__`.
 
     Raises:
         TypeError: function is none; when the function is called, an argument is of the wrong kind.
@@ -70,6 +71,10 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
     """
     if not callable(function):
         raise TypeError(f"expected a function, found {function!r}")
+    if inspect.isclass(function):
+        function.__init__ = checked(function.__init__)  # type: ignore[method-assign]
+        return function  # type: ignore[return-value]
+    who = function.__qualname__.removesuffix(".__init__").rpartition(".")[2]
     signature = inspect.signature(function)
     hints: dict[str, Any] = {}
 
@@ -87,14 +92,13 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
                 hints[name] = _hint(parameter.annotation, function)
             hint = hints[name]
             if wanted := _wanted(value, hint):
-                raise TypeError(f"{function.__name__}: {name} must be {wanted}, found {value!r}")
+                raise TypeError(f"{who}: {name} must be {wanted}, found {value!r}")
             if _is_infinite(value, hint):
-                raise ValueError(f"{function.__name__}: {name} must be finite, found {value!r}")
+                raise ValueError(f"{who}: {name} must be finite, found {value!r}")
             if name in _LIMITS and _is_number(value, numbers.Real):
                 words, holds = _LIMITS[name]
                 if not holds(value):
-                    what = f"{function.__name__}: {name}"
-                    raise ValueError(f"{what} must be {words}, found {value!r}")
+                    raise ValueError(f"{who}: {name} must be {words}, found {value!r}")
         return function(*args, **kwargs)
 
     return guarded

@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import numbers
 import os
 import platform
 import re
@@ -95,6 +96,7 @@ class Table:
             raise TableError(f"no {name!r} in the table") from None
 
 
+@checked
 @dataclass(frozen=True)
 class Experiment:
     """A grid of trainings over several seeds, and the table of its results.
@@ -117,6 +119,7 @@ class Experiment:
     Raises:
         ValueError: the name is not lower-case words joined by hyphens, an axis has no values
             or some twice, or the tolerance is empty or negative.
+        TypeError: an argument is of the wrong kind.
 
     Example:
         >>> from helpers.models import mlp
@@ -140,8 +143,12 @@ class Experiment:
         if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", self.name):
             raise ValueError(f"name is lower-case words joined by hyphens, found {self.name!r}")
         for what, values in {**self.grid, "seeds": self.seeds}.items():
+            if not isinstance(values, Sequence) or isinstance(values, str):
+                raise TypeError(f"{what} needs a list of values, found {values!r}")
             if len(values) == 0 or len(set(values)) != len(values):
                 raise ValueError(f"{what} needs values that differ, found {list(values)}")
+        if not all(isinstance(margin, numbers.Real) for margin in self.tolerance.values()):
+            raise TypeError(f"tolerance needs numbers, found {dict(self.tolerance)}")
         if not self.tolerance or any(not margin >= 0 for margin in self.tolerance.values()):
             raise ValueError(f"tolerance needs margins >= 0, found {dict(self.tolerance)}")
 

@@ -520,7 +520,7 @@ def descend(optimizer: Optimizer, surface: Surface, start: npt.ArrayLike, steps:
 def _checked(name: str, value: Any) -> Any:
     """Return a setting, a plain number if it is one, or refuse it."""
     if name == "convention":
-        if value not in CONVENTIONS:
+        if not isinstance(value, str) or value not in CONVENTIONS:
             raise ValueError(f"convention is one of {CONVENTIONS}, found {value!r}")
         return value
     if name == "bias_correction":

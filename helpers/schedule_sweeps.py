@@ -133,6 +133,10 @@ class ScheduledTrainer:
             by default there is none.
         optimizer: a class of Keras; by default SGD with momentum 0.9.
 
+    Raises:
+        TypeError: data is no Fashion-MNIST, or seed or images no whole number.
+        ValueError: images is less than a batch or more than there are, or ema not from 0 to 1.
+
     Example:
         >>> trainer = ScheduledTrainer(load_fashion_mnist(), 0, images=256)
         >>> trainer.train(np.full(2, 0.1), epochs=1)
@@ -142,6 +146,7 @@ class ScheduledTrainer:
         ValueError: expected a rate for each of 2 steps in 1 epochs, found 3
     """
 
+    @checked
     def __init__(
         self,
         data: FashionMNIST,
@@ -154,6 +159,12 @@ class ScheduledTrainer:
         import keras
         import tensorflow as tf
 
+        if not BATCH_SIZE <= images <= len(data.x_train):
+            raise ValueError(
+                f"images must be from {BATCH_SIZE}, a batch, to {len(data.x_train)}, found {images}"
+            )
+        if ema is not None and not 0 <= ema <= 1:
+            raise ValueError(f"ema must be at least 0, at most 1, found {ema!r}")
         keras.utils.set_random_seed(seed)
         model = mlp()
         averaging = {} if ema is None else {"use_ema": True, "ema_momentum": ema}

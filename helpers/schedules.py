@@ -13,6 +13,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import numbers
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -125,12 +126,13 @@ class CosineRestarts(Schedule):
     start_at_floor: bool = True
 
     def __post_init__(self) -> None:
+        _check("floor", self.floor, at_least=0)
         _check("peak", self.peak, above=self.floor)
         _check("first_cycle", self.first_cycle, above=0)
-        _check("floor", self.floor, at_least=0)
         _check("warmup_fraction", self.warmup_fraction, at_least=0, below=1)
         _check("growth", self.growth, at_least=1)
         _check("decay", self.decay, above=0, at_most=1)
+        _check_truth("start_at_floor", self.start_at_floor)
 
     def cycle(self, step: Any, xp: Any = np) -> tuple[Any, Any, Any]:
         """Return the number of the cycle that a step is in, its first step and its length.
@@ -316,11 +318,11 @@ class WarmupStableDecay(Schedule):
     shape: str = "linear"
 
     def __post_init__(self) -> None:
+        _check("floor", self.floor, at_least=0)
         _check("peak", self.peak, above=self.floor)
         _check("total_steps", self.total_steps, above=0)
         _check("warmup_fraction", self.warmup_fraction, at_least=0, below=1)
         _check("decay_fraction", self.decay_fraction, above=0, at_most=1 - self.warmup_fraction)
-        _check("floor", self.floor, at_least=0)
         _check_shape(self.shape, ("linear", "1-sqrt", "cosine"))
 
     def rate(self, step: Any, xp: Any) -> Any:
@@ -449,6 +451,8 @@ class Join(Schedule):
     boundaries: tuple[float, ...]
 
     def __post_init__(self) -> None:
+        _check_list("schedules", self.schedules)
+        _check_list("boundaries", self.boundaries)
         object.__setattr__(self, "schedules", tuple(self.schedules))
         object.__setattr__(self, "boundaries", tuple(self.boundaries))
         for schedule in self.schedules:
@@ -548,8 +552,19 @@ def _check(
 
 
 def _check_shape(shape: Any, known: tuple[str, ...]) -> None:
-    if shape not in known:
+    if not isinstance(shape, str) or shape not in known:
         raise ValueError(f"shape must be one of {', '.join(known)}, found {shape!r}")
+
+
+def _check_truth(name: str, value: Any) -> None:
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} must be True or False, found {value!r}")
+
+
+def _check_list(name: str, value: Any) -> None:
+    listed = isinstance(value, Sequence) and not isinstance(value, str)
+    if not listed and not (isinstance(value, np.ndarray) and value.ndim == 1):
+        raise TypeError(f"{name} must be a list, found {value!r}")
 
 
 def _check_schedule(schedule: Any) -> None:

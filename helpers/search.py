@@ -14,6 +14,7 @@ import argparse
 import importlib
 import itertools
 import math
+import numbers
 import signal
 import sys
 import time
@@ -99,6 +100,7 @@ class Range:
     integer: bool = False
 
     def __post_init__(self) -> None:
+        _check_kinds(self)
         ends = f"found {self.low!r} and {self.high!r}"
         if self.scale not in SCALES:
             raise SearchError(f"scale is one of {list(SCALES)}, found {self.scale!r}")
@@ -491,6 +493,7 @@ def coarse_to_fine(
 Report = Callable[[int, float], None]
 
 
+@checked
 @dataclass(frozen=True)
 class Search:
     """What a study searches: a space, and what a configuration's loss is.
@@ -984,6 +987,17 @@ def _generator(rng: np.random.Generator) -> np.random.Generator:
     if not isinstance(rng, np.random.Generator):
         raise TypeError(f"rng must be a numpy.random.Generator, found {rng!r}")
     return rng
+
+
+def _check_kinds(values: Range) -> None:
+    for name in ("low", "high"):
+        value = getattr(values, name)
+        if not isinstance(value, numbers.Real) or isinstance(value, bool):
+            raise TypeError(f"{name} must be a number, found {value!r}")
+    if not isinstance(values.scale, str):
+        raise TypeError(f"scale is one of {list(SCALES)}, found {values.scale!r}")
+    if not isinstance(values.integer, bool):
+        raise TypeError(f"integer must be True or False, found {values.integer!r}")
 
 
 def _check_space(space: Space) -> None:

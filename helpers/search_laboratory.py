@@ -105,7 +105,8 @@ class Trainer:
         images: how many images are trained on, at least batch_size.
 
     Raises:
-        ValueError: images is less than batch_size.
+        ValueError: images is less than batch_size, or more than there are.
+        TypeError: an argument is of the wrong kind; momentum 0 is to be written 0.0.
 
     Example:
         >>> data = load_fashion_mnist()
@@ -114,6 +115,7 @@ class Trainer:
         True
     """
 
+    @checked
     def __init__(
         self,
         data: FashionMNIST,
@@ -129,6 +131,10 @@ class Trainer:
 
         if images < batch_size:
             raise ValueError(f"images must be at least {batch_size}, a batch, found {images}")
+        if images > len(data.x_train):
+            raise ValueError(f"images must be at most {len(data.x_train)}, found {images}")
+        if not isinstance(momentum, float):
+            raise TypeError(f"momentum must be a float, such as 0.0, found {momentum!r}")
 
         keras.utils.set_random_seed(seed)
         model = mlp((width,))

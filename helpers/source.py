@@ -300,7 +300,7 @@ class _WithoutRefusals(ast.NodeTransformer):
 
     They are: an `if` that only raises ValueError or TypeError, a call whose result is not used of
     a function whose name begins with `check`, a loop in which nothing else is left, the
-    decorator `checked`, and annotations, which it reads.
+    decorator `checked`, also of a class, and annotations, which it reads.
     """
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.FunctionDef:
@@ -311,6 +311,11 @@ class _WithoutRefusals(ast.NodeTransformer):
         for argument in ast.walk(node.args):
             if isinstance(argument, ast.arg):
                 argument.annotation = None
+        return node
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> ast.ClassDef:
+        self.generic_visit(node)
+        node.decorator_list = [d for d in node.decorator_list if ast.unparse(d) != "checked"]
         return node
 
     def visit_If(self, node: ast.If) -> ast.If | None:

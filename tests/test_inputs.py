@@ -64,12 +64,13 @@ class CaughtError(Exception):
 
 
 def public(module):
-    """The public functions of a module, by name."""
+    """The public functions of a module, and the classes of which users make objects, by name."""
     found = importlib.import_module(f"helpers.{module}")
     return {
-        name: getattr(found, name)
-        for name in found.__all__
-        if inspect.isfunction(inspect.unwrap(getattr(found, name)))
+        name: thing
+        for name, thing in ((name, getattr(found, name)) for name in found.__all__)
+        if inspect.isfunction(inspect.unwrap(thing))
+        or (inspect.isclass(thing) and name not in MADE and not issubclass(thing, Exception))
     }
 
 
@@ -170,6 +171,12 @@ TRAIN = ("headline", "practice", "search_laboratory", *(m for m in MODULES if m.
 """Modules whose functions train for seconds if what they are given is good enough."""
 AT_ONCE = ("NaN", "minus one", "a word", "an object", "rows of different lengths")
 """What a function that trains refuses before it begins, whatever the argument."""
+MADE = {
+    *("Cache", "Eigenpair", "FashionMNIST", "LinearClassifier", "RangeTest", "Round", "Table"),
+    *("Laboratory", "Surface", "Value"),
+    *("Optimizer", "Schedule"),
+}
+"""Classes whose objects the book's functions make, not its users; and two that are abstract."""
 NOT_CALLED = {
     ("data", "load_digits"): "downloads",
     ("search_laboratory", "evaluate_mlp"): "is called by a search, with what that has checked",
@@ -181,6 +188,7 @@ NOT_CALLED = {
 MAY_ANSWER_NAN = {
     ("optimizers", "apply_updates"): "adds what it is given, that of a run that overflowed, too",
     ("range_finder", "smooth"): "from a loss that is not finite on, the average is not either",
+    ("experiments", "Experiment"): "by default, nothing is too large to be compared",
     ("optimizers", "descend"): "a descent that overflows ends in NaN",
 }
 

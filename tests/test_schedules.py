@@ -92,11 +92,18 @@ def compiled(schedule, steps):
         ),
         (
             lambda: OneCycle(1.0, 20, warmup_fraction=0.5, start_divisor=10, end_divisor=100),
-            {0: 0.1, 5: 0.55, 10: 1, 15: 0.505, 20: 0.01, 99: 0.01},
+            {
+                0: 0.1,
+                5: 0.55,
+                6: 0.1 + 0.9 * (1 - math.cos(PI * 0.6)) / 2,
+                10: 1,
+                15: 0.505,
+                20: 0.01,
+            },
         ),
         (
             lambda: OneCycle(1.0, 20, warmup_fraction=0.2, start_divisor=10, shape="linear"),
-            {0: 0.1, 2: 0.55, 4: 1, 12: (1 + 1e-4) / 2, 20: 1e-4, 99: 1e-4},
+            {0: 0.1, 1: 0.325, 2: 0.55, 4: 1, 8: (3 + 1e-4) / 4, 20: 1e-4, 99: 1e-4},
         ),
         (
             lambda: Triangular(1.0, 3.0, half_cycle=4, decay=0.5),
@@ -104,7 +111,7 @@ def compiled(schedule, steps):
         ),
         (
             lambda: WarmupStableDecay(1.0, 20, warmup_fraction=0.2, decay_fraction=0.5, floor=0.1),
-            {0: 0.2, 3: 0.8, 4: 1, 10: 1, 15: 0.55, 20: 0.1, 99: 0.1},
+            {0: 0.2, 3: 0.8, 4: 1, 10: 1, 12: 0.82, 15: 0.55, 20: 0.1, 99: 0.1},
         ),
         (
             lambda: WarmupStableDecay(
@@ -116,7 +123,7 @@ def compiled(schedule, steps):
             lambda: WarmupStableDecay(
                 1.0, 20, decay_fraction=0.5, warmup_fraction=0, shape="cosine"
             ),
-            {10: 1, 15: 0.5, 20: 0},
+            {10: 1, 12: (1 + math.cos(PI / 5)) / 2, 15: 0.5, 20: 0},
         ),
         (lambda: InverseSquareRoot(1.0, 4), {0: 0.25, 3: 1, 15: 0.5, 63: 0.25}),
         (lambda: WarmUp(Triangular(1.0, 2.0, 2), steps=4), {0: 0.2, 3: 0.8, 4: 1, 6: 2, 8: 1}),
@@ -427,27 +434,97 @@ def test_every_class_is_tested():
 # Bad input
 
 
+SETTINGS = {
+    CosineRestarts: {"peak": 0.5, "first_cycle": 8, "floor": 0.25},
+    OneCycle: {"peak": 0.5, "total_steps": 8},
+    Triangular: {"low": 0.25, "high": 0.5, "half_cycle": 8},
+    WarmupStableDecay: {
+        "peak": 0.5,
+        "total_steps": 8,
+        "warmup_fraction": 0.25,
+        "decay_fraction": 2**-53,  # for which there is room beside any warm-up
+        "floor": 0.25,
+    },
+    InverseSquareRoot: {"peak": 0.5, "warmup_steps": 8},
+    WarmUp: {"schedule": 0.5, "steps": 8},
+}
+RANGES = {
+    (CosineRestarts, "peak"): {"above": 0.25},
+    (CosineRestarts, "first_cycle"): {"above": 0},
+    (CosineRestarts, "floor"): {"at least": 0},
+    (CosineRestarts, "warmup_fraction"): {"at least": 0, "below": 1},
+    (CosineRestarts, "growth"): {"at least": 1},
+    (CosineRestarts, "decay"): {"above": 0, "at most": 1},
+    (OneCycle, "peak"): {"above": 0},
+    (OneCycle, "total_steps"): {"above": 0},
+    (OneCycle, "warmup_fraction"): {"above": 0, "below": 1},
+    (OneCycle, "start_divisor"): {"at least": 1},
+    (OneCycle, "end_divisor"): {"at least": 1},
+    (Triangular, "low"): {"at least": 0},
+    (Triangular, "high"): {"above": 0.25},
+    (Triangular, "half_cycle"): {"above": 0},
+    (Triangular, "decay"): {"above": 0, "at most": 1},
+    (WarmupStableDecay, "peak"): {"above": 0.25},
+    (WarmupStableDecay, "total_steps"): {"above": 0},
+    (WarmupStableDecay, "warmup_fraction"): {"at least": 0, "below": 1},
+    (WarmupStableDecay, "decay_fraction"): {"above": 0, "at most": 0.75},
+    (WarmupStableDecay, "floor"): {"at least": 0},
+    (InverseSquareRoot, "peak"): {"above": 0},
+    (InverseSquareRoot, "warmup_steps"): {"at least": 1},
+    (WarmUp, "steps"): {"above": 0},
+    (WarmUp, "start"): {"at least": 0},
+}
+LAST_AND_FIRST = {
+    # the last number within a range, and the first one outside
+    "above": lambda bound: (math.nextafter(bound, math.inf), bound),
+    "at least": lambda bound: (bound, math.nextafter(bound, -math.inf)),
+    "below": lambda bound: (math.nextafter(bound, -math.inf), bound),
+    "at most": lambda bound: (bound, math.nextafter(bound, math.inf)),
+}
+
+
+def test_every_number_has_its_range():
+    for kind, made in SETTINGS.items():
+        found = {name for name, value in vars(kind(**made)).items() if type(value) in (int, float)}
+        assert found - {"schedule"} == {name for k, name in RANGES if k is kind}
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), RANGES, ids=lambda value: getattr(value, "__name__", value)
+)
+def test_a_number_is_refused_from_the_end_of_its_range_on(kind, name):
+    words = " and ".join(f"{word} {bound}" for word, bound in RANGES[kind, name].items())
+    message = f"^{name} must be a number {words}, found "
+    for word, bound in RANGES[kind, name].items():
+        within, outside = LAST_AND_FIRST[word](bound)
+        assert getattr(kind(**{**SETTINGS[kind], name: within}), name) == within
+        for refused in (outside, math.nan, math.inf, "0.5", True, None):
+            with pytest.raises(ValueError, match=message):
+                kind(**{**SETTINGS[kind], name: refused})
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: CosineRestarts(0.1, 0), "first_cycle must be a number above 0, found 0"),
-        (lambda: CosineRestarts(0.1, 10, floor=0.1), "peak must be a number above 0.1"),
-        (lambda: CosineRestarts(0.1, 10, floor=-1), "floor must be a number at least 0"),
-        (lambda: CosineRestarts(0.1, 10, warmup_fraction=1), "at least 0 and below 1, found 1"),
-        (lambda: CosineRestarts(0.1, 10, growth=0.5), "growth must be a number at least 1"),
-        (lambda: CosineRestarts(0.1, 10, decay=0), "decay must be a number above 0 and at most 1"),
-        (lambda: CosineRestarts(float("nan"), 10), "peak must be a number above 0, found nan"),
-        (lambda: CosineRestarts("0.1", 10), "peak must be a number above 0, found '0.1'"),
-        (lambda: OneCycle(0.1, 10, shape="round"), "one of cosine, linear, found 'round'"),
-        (lambda: OneCycle(0.1, 10, start_divisor=0.5), "start_divisor must be a number at least 1"),
-        (lambda: Triangular(0.1, 0.1, 5), "high must be a number above 0.1"),
-        (lambda: WarmupStableDecay(0.1, 10, decay_fraction=0.99), "at most 0.95, found 0.99"),
-        (lambda: InverseSquareRoot(0.1, 0), "warmup_steps must be a number at least 1"),
+        (lambda: OneCycle(0.1, 10, shape="round"), "^shape must be one of cosine, linear, found"),
+        (
+            lambda: WarmupStableDecay(0.1, 10, shape="round"),
+            "^shape must be one of linear, 1-sqrt, cosine, found 'round'",
+        ),
         (lambda: WarmUp("fast", 3), "not one of Keras's or of this room must be a number"),
+        (lambda: WarmUp(-0.1, 3), "not one of Keras's or of this room must be a number at least 0"),
         (lambda: Join([0.1], []), "two or more schedules and one boundary fewer, found 1 and 0"),
+        (lambda: Join([0.1, 0.2], []), "two or more schedules .* fewer, found 2 and 0"),
+        (lambda: Join([0.1, "b"], [5]), "not one of Keras's or of this room must be a number"),
+        (lambda: Join([0.1, 0.2], [0]), "^each of the boundaries must be a number above 0, found"),
         (lambda: Join([0.1, 0.2, 0.3], [5, 5]), "each of the boundaries must be a number above 5"),
     ],
 )
 def test_bad_settings_are_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_boundaries_may_be_as_near_as_numbers_are():
+    first = math.nextafter(0.0, 1.0)
+    assert Join([0.1, 0.2, 0.3], [first, 2 * first]).boundaries == (first, 2 * first)

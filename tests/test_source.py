@@ -83,6 +83,13 @@ def test_digest_ignores_what_cannot_change_a_result(package, old, new):
     assert digest([("above", "top")], package(CODE.replace(old, new))) == before
 
 
+def test_digest_ignores_that_what_a_class_is_made_with_is_checked(package):
+    made = CODE + "\n\nclass Made:\n    x = 1\n"
+    before = digest([("above", "Made")], package(made))
+    assert digest([("above", "Made")], package(made.replace("class", "@checked\nclass"))) == before
+    assert digest([("above", "Made")], package(made.replace("class", "@other\nclass"))) != before
+
+
 @pytest.mark.parametrize(
     ("old", "new"),
     [
