@@ -143,8 +143,6 @@ def moving_average(
     moving, batch = np.asarray(moving), np.asarray(batch)
     if moving.shape != batch.shape:
         raise ValueError(f"expected one shape, found {moving.shape} and {batch.shape}")
-    if not 0 <= momentum <= 1:
-        raise ValueError(f"momentum must be from 0 to 1, found {momentum!r}")
     return momentum * moving + (1 - momentum) * batch
 
 
@@ -230,8 +228,8 @@ def fold(
 
 
 def _check_epsilon(epsilon: float) -> None:
-    if not 0 < epsilon < np.inf:
-        raise ValueError(f"epsilon must be greater than 0, and finite, found {epsilon!r}")
+    if epsilon <= 0:
+        raise ValueError(f"epsilon must be greater than 0, found {epsilon!r}")
 
 
 def _fitting(x: npt.ArrayLike, **by_feature: npt.ArrayLike) -> list[np.ndarray]:

@@ -65,7 +65,7 @@ def fresh_python(request, tmp_path_factory):
     python = str(folder / "bin" / "python")
     everywhere = {**os.environ, "PYENV_VERSION": version}  # where pyenv has it, its shims show it
     run(uv(), "venv", "--quiet", "--python", version, str(folder), env=everywhere)
-    install = [uv(), "pip", "install", "--quiet", "--compile-bytecode", "--python", python]
+    install = [uv(), "pip", "install", "--quiet", "--python", python]
     run(*install, "nbclient", *packages.split())
     return python
 
@@ -87,7 +87,7 @@ def run_in_colab(notebook, release, python, folder):
     environment = {
         k: v
         for k, v in os.environ.items()
-        if not k.startswith(("PYTHONPATH", "VIRTUAL_ENV", "BOOK_"))
+        if not k.startswith(("PYTHONPATH", "PYTHONDONTWRITE", "VIRTUAL_ENV", "BOOK_"))
     }
     environment["BOOK_REPOSITORY"] = f"file://{release}"
     environment["JUPYTER_PATH"] = ""
