@@ -6,7 +6,7 @@ import tomllib
 
 import pytest
 
-from tools import mutants
+from tools import ROOT, mutants
 from tools.mutants import Mutant, reason_for
 
 SOURCE = '''\
@@ -46,6 +46,24 @@ def test_guards_are_applied_at_the_end_and_words_of_errors_are_marked():
     names = {}
     exec(compile(prepared, "prepared", "exec"), names)
     assert names["half"](3) == 1.5
+
+
+def test_what_is_no_formula_is_left_out(monkeypatch):
+    monkeypatch.setitem(mutants.PARTS, "module", "half")
+    source = SOURCE.replace("x / 2", "divided(x)") + "\n\ndef divided(x):\n    return x / 2\n"
+    assert mutants._left_out("module", source) == {"third"}
+    assert mutants._left_out("other", source) == set()
+    prepared, _ = mutants._prepared(source, {"third"})
+    start, end = (prepared.index(f"# pragma: no mutate {mark}\n") for mark in ("start", "end"))
+    marked = prepared[start:end].splitlines()
+    assert (marked[1], marked[-1]) == ("def third(x: float) -> float:", "    return x / 3")
+
+
+def test_the_parts_of_a_module_are_there():
+    for module, names in mutants.PARTS.items():
+        source = (ROOT / "helpers" / f"{module}.py").read_text()
+        assert mutants._left_out(module, source)
+        assert not mutants._left_out(module, source) & set(names.split())
 
 
 def test_examples_are_moved_out_of_what_is_changed():

@@ -130,6 +130,20 @@ def test_a_range_that_cannot_be_is_refused(arguments):
         Range(*arguments)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((True, 2.0), "low must be a number, found True"),
+        ((0.1, "1"), "high must be a number, found '1'"),
+        ((0.1, 1.0, None), "scale is one of"),
+        ((0, 3, "linear", 1), "integer must be True or False, found 1"),
+    ],
+)
+def test_what_is_no_number_makes_no_range(arguments, said):
+    with pytest.raises(TypeError, match=said):
+        Range(*arguments)
+
+
 def test_bad_input_is_refused_by_name():
     with pytest.raises(TypeError, match=r"numpy\.random\.Generator, found 0"):
         search.uniform(0, 1, 3, 0)
@@ -148,6 +162,17 @@ def test_bad_input_is_refused_by_name():
         Range(0, 1).at(1.5)
     with pytest.raises(SearchError, match="values must lie from 0 to 1"):
         Range(0, 1).position(2.0)
+    with pytest.raises(SearchError, match="low must be less than high, found 2 and 1"):
+        Range(2, 1)
+    for name in ("rounds", "keep"):
+        with pytest.raises(SearchError, match=f"{name} must be a whole number, at least"):
+            coarse_to_fine(lambda c: 0.0, SPACE, rng=rng(), **{name: 0})
+    tried = at_random(SPACE, 4, rng())
+    with pytest.raises(SearchError, match="keep must be a whole number, at least 2, found 1"):
+        zoom(SPACE, tried, [1.0] * 4, 1)
+    for losses, configurations in ([1.0] * 5, tried), ([1.0] * 2, tried[:2]):
+        with pytest.raises(SearchError, match="as many losses as configurations, 3 or more"):
+            zoom(SPACE, configurations, losses)
 
 
 # ---------------------------------------------------------------------------- designs
@@ -197,6 +222,17 @@ def test_a_zoom_surrounds_the_best_on_their_scale():
     assert (one.low, one.high) == pytest.approx((1e-4, 1.0))  # never out of the space
 
 
+def test_of_equal_losses_a_zoom_keeps_the_first_three():
+    space = {"n": Range(1, 100, integer=True)}
+    tried = [{"n": n} for n in range(1, 51)]
+    smaller = zoom(space, tried, [1.0] * 50)["n"]
+    assert smaller == zoom(space, tried, [0.0] * 3 + [1.0] * 47, keep=3)["n"]
+    assert smaller != zoom(space, tried, [0.0] * 3 + [1.0] * 47, keep=4)["n"]
+    assert smaller.integer
+    assert (smaller.low, smaller.high) == (1, 4)
+    assert search._worst_for_nan([math.nan, 2]).tolist() == [math.inf, 2.0]
+
+
 @given(st.data())
 def test_a_zoom_holds_the_points_it_keeps_and_lies_within(data):
     size, keep = data.draw(st.integers(4, 20)), data.draw(st.integers(2, 4))
@@ -225,6 +261,12 @@ def test_coarse_to_fine_comes_closer_than_as_many_points_at_random():
     assert np.median(zoomed) < np.median(once) / 2
     rounds = coarse_to_fine(loss, space, rounds=2, size=5, keep=2, rng=rng())
     assert rounds[0].space == space
+    assert rounds[1].space == zoom(space, rounds[0].configurations, rounds[0].losses, keep=2)
+    assert len(coarse_to_fine(loss, space, rng=rng())) == 3
+    assert {len(r.configurations) for r in coarse_to_fine(loss, space, rng=rng())} == {9}
+    assert search._contains({"n": Range(1, 3, integer=True)}, {"n": 1})
+    assert search._contains({"n": Range(1, 3, integer=True)}, {"n": 3})
+    assert not search._contains({"n": Range(1, 3, integer=True)}, {"n": 4})
     assert all(search._contains(rounds[1].space, c) for c in rounds[1].configurations)
     with pytest.raises(SearchError, match="size must be a whole number, at least 3"):
         coarse_to_fine(loss, space, size=2, rng=rng())

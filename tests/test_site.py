@@ -2,8 +2,11 @@
 
 import gzip
 import re
+import subprocess
+import sys
 from contextlib import contextmanager
 from html.parser import HTMLParser
+from pathlib import Path
 from urllib.parse import unquote, urldefrag
 
 import pytest
@@ -72,6 +75,39 @@ def test_internal_links_lead_somewhere(site, pages):
             assert found.exists(), (path.name, link)
             if anchor and found in pages:
                 assert anchor in pages[found].ids, (path.name, link)
+
+
+SMALL = """\
+format: jb-book
+root: intro
+parts:
+  - caption: Two pages
+    chapters:
+      - file: chapters/first-network
+      - file: reference/evidence
+"""
+
+
+def test_a_second_build_is_as_the_first(book_copy):
+    """Though Sphinx thinks that nothing was changed: what pages show stands in other files, too."""
+
+    def built():
+        command = [Path(sys.executable).parent / "jupyter-book", "build", ".", "--quiet"]
+        subprocess.run(command, cwd=book_copy, check=True, capture_output=True)
+        return {
+            path.relative_to(site): path.read_bytes()
+            for path in sorted(site.rglob("*"))
+            if path.name in ("intro.html", "evidence.html", "site.css", "site.js")
+        }
+
+    site = book_copy / "_build" / "html"
+    (book_copy / "_toc.yml").write_text(SMALL)
+    first = built()
+    assert len(first) == 4
+    evidence = book_copy / "evidence" / "first-network.json"
+    evidence.write_text(evidence.read_text().replace("AMD EPYC", "AMD Other"))
+    second = built()
+    assert [path.name for path in first if second[path] != first[path]] == ["evidence.html"]
 
 
 def test_claims_are_certificates(site):

@@ -21,7 +21,7 @@ import subprocess
 import sys
 import tempfile
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,6 +39,13 @@ MODULES = (
     "surfaces",
     "taylor",
 )
+PARTS = {
+    "search": "Range uniform log_uniform one_minus_log_uniform integer_uniform integer_log_uniform "
+    "grid at_random quasi_random zoom coarse_to_fine"
+}
+"""Of a module that is more than formulas: those that are, which are changed with what they use.
+The studies of `search` are tested in processes of their own, which are killed, and no fast tests.
+"""
 REASONS = ROOT / "tests" / "survivors.toml"
 NEEDED = 0.95
 SURVIVED, COULD_NOT_BEGIN = 0, 255
@@ -128,7 +135,8 @@ def prepare(folder: Path, modules: Sequence[str]) -> None:
     tests = []
     for module in modules:
         path = folder / "helpers" / f"{module}.py"
-        prepared, examples = _prepared(path.read_text(encoding="utf-8"))
+        source = path.read_text(encoding="utf-8")
+        prepared, examples = _prepared(source, _left_out(module, source))
         path.write_text(prepared, encoding="utf-8")
         tests += [f"tests/test_{module}.py", f"tests/examples_{module}.py"]
         examples = EXAMPLES.format(module=module) + examples
@@ -141,14 +149,27 @@ def prepare(folder: Path, modules: Sequence[str]) -> None:
     (folder / "pyproject.toml").write_text(settings, encoding="utf-8")
 
 
-DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef)
+DEFINED = (ast.ClassDef, ast.FunctionDef)
+DOCUMENTED = (ast.Module, *DEFINED)
 
 
-def _prepared(source: str) -> tuple[str, str]:
+def _left_out(module: str, source: str) -> set[str]:
+    """The functions and classes of a module that are no formulas, and are not used by any."""
+    every = {n.name: n for n in ast.parse(source).body if isinstance(n, DEFINED)}
+    waiting, wanted = PARTS.get(module, " ".join(every)).split(), set[str]()
+    while waiting:
+        wanted.add(name := waiting.pop())
+        used = {n.id for n in ast.walk(every[name]) if isinstance(n, ast.Name)}
+        waiting += (used & every.keys()) - wanted
+    return every.keys() - wanted
+
+
+def _prepared(source: str, left_out: Set[str] = frozenset()) -> tuple[str, str]:
     """A module as mutmut needs it, and its examples.
 
-    The module has no decorator `checked`, a mark on each line of an error, and no examples: mutmut
-    would copy them with each change, and run all copies. They are in functions of their own.
+    The module has no decorator `checked`, a mark on each line of an error and about what is left
+    out, and no examples: mutmut would copy them with each change, and run all copies. They are in
+    functions of their own.
     """
     guarded = re.findall(r"(?m)^@checked\ndef (\w+)", source)
     source = re.sub(r"(?m)^@checked\n(?=def )", "", source)
@@ -162,6 +183,11 @@ def _prepared(source: str) -> tuple[str, str]:
             examples += f"\n\ndef example_of_line_{node.body[0].lineno}():\n    {text!r}\n"
             for number in range(node.body[0].lineno, (node.body[0].end_lineno or 0) + 1):
                 lines[number - 1] = lines[number - 1].replace(">>>", "...")
+        if isinstance(node, DEFINED) and node.name in left_out:
+            first = min(n.lineno for n in (node, *node.decorator_list)) - 1
+            last = (node.end_lineno or node.lineno) - 1
+            lines[first] = f"# pragma: no mutate start\n{lines[first]}"
+            lines[last] += "\n# pragma: no mutate end"
     checks = [f"{name} = checked({name})" for name in guarded]
     return "\n".join([*lines, "", *checks, ""]), examples
 

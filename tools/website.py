@@ -49,6 +49,7 @@ AT_ONCE = (  # the theme measures all that may scroll before it lets the reader 
     "e=>{e.tabIndex=e.scrollWidth>e.clientWidth||e.scrollHeight>e.clientHeight?0:-1}"
 )
 WHEN_IDLE = f"e=>(window.requestIdleCallback||setTimeout)(()=>({AT_ONCE})(e))"
+BUNDLES = ("site.css", "site.js")  # which a page has that an earlier build left behind
 FOR_SEARCH = ("searchtools.js", "language_data.js")
 NO_NAME = {"fa-solid", "fa-regular", "fa-brands", "fa-lg"}
 
@@ -207,8 +208,10 @@ def _finish(app: Any, error: Exception | None) -> None:
             prefix = app.config.notfound_urls_prefix
         if path.name != "search.html":
             page, its_sheets, its_scripts = bundle(page, prefix)
-            sheets |= dict.fromkeys(its_sheets)
-            scripts |= dict.fromkeys(name for name in its_scripts if name not in FOR_SEARCH)
+            sheets |= dict.fromkeys(name for name in its_sheets if name not in BUNDLES)
+            scripts |= dict.fromkeys(
+                name for name in its_scripts if name not in (*BUNDLES, *FOR_SEARCH)
+            )
         path.write_text(page, encoding="utf-8")
         words |= set(re.findall(r"[\w-]+", page))
     text = {name: (static / name).read_text(encoding="utf-8") for name in (*sheets, *scripts)}
@@ -246,6 +249,14 @@ def _read(app: Any, name: str, source: list[str]) -> None:  # noqa: ARG001
     ).replace("(site:", f"({app.config.html_baseurl}")
 
 
+def _outdated(app: Any, env: Any, *_: Any) -> list[str]:  # noqa: ARG001
+    """Every page, in every build: what they show stands in files that Sphinx knows nothing of.
+
+    And what `_finish` makes of all pages together, it can make of pages of one build only.
+    """
+    return sorted(env.found_docs)
+
+
 def _address(app: Any, config: Any) -> None:  # noqa: ARG001
     """Tell the extensions where the site will stand: GitHub's pages of its repository.
 
@@ -260,6 +271,7 @@ def _address(app: Any, config: Any) -> None:  # noqa: ARG001
 def setup(app: Any) -> dict[str, Any]:
     """Register with Sphinx."""
     app.connect("source-read", _read)
+    app.connect("env-get-outdated", _outdated)
     app.connect("config-inited", _address, priority=100)
     app.connect("build-finished", _finish, priority=900)  # after the theme wrote its colours
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
