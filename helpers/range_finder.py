@@ -12,7 +12,7 @@ import inspect
 import math
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -296,12 +296,16 @@ def steepest_descent(result: RangeTest) -> float:
     Args:
         result: a range test.
 
+    Raises:
+        RangeTestError: the curve is not finite, or has no two steps.
+
     Example:
         >>> rates = np.geomspace(0.01, 1, 101)
         >>> result = RangeTest(rates, 1 / (1 + np.exp(8 * np.log(10 * rates))), smoothing=0.0)
         >>> round(steepest_descent(result), 3)
         0.1
     """
+    _check_curve(result)
     lowest = _lowest(result)
     first = min(2 * _window(result.smoothing), lowest)  # before, the average is over few losses
     slopes = np.gradient(result.smoothed[: lowest + 2], np.log(result.learning_rates[: lowest + 2]))
@@ -314,10 +318,14 @@ def tenth_of_minimum(result: RangeTest) -> float:
     Args:
         result: a range test.
 
+    Raises:
+        RangeTestError: the curve is not finite, or has no two steps.
+
     Example:
         >>> round(tenth_of_minimum(RangeTest([0.1, 0.2, 0.4], [2.0, 1.0, 3.0], 0.0)), 3)
         0.02
     """
+    _check_curve(result)
     return float(result.learning_rates[_lowest(result)] / 10)
 
 
@@ -329,12 +337,16 @@ def turning_point(result: RangeTest) -> float:
     Args:
         result: a range test.
 
+    Raises:
+        RangeTestError: the curve is not finite, or has no two steps.
+
     Example:
         >>> losses = np.abs(np.arange(300.0) - 200) + 10
         >>> result = RangeTest(np.arange(300.0) + 1, losses, smoothing=0.9)
         >>> abs(turning_point(result) - 201) < 5
         True
     """
+    _check_curve(result)
     return float(result.learning_rates[max(0, _lowest(result) - _lag(result.smoothing))])
 
 
@@ -343,6 +355,9 @@ def half_of_turning_point(result: RangeTest) -> float:
 
     Args:
         result: a range test.
+
+    Raises:
+        RangeTestError: the curve is not finite, or has no two steps.
 
     Example:
         >>> half_of_turning_point(RangeTest([0.1, 0.2, 0.4], [2.0, 1.0, 3.0], 0.0))
@@ -370,16 +385,21 @@ def middle_of_floor(result: RangeTest) -> float:
     Args:
         result: a range test.
 
+    Raises:
+        RangeTestError: the curve is not finite, has no two steps, or rises from the start.
+
     Example:
         >>> losses = np.abs(np.arange(300.0) - 200) + 10
         >>> result = RangeTest(np.arange(300.0) + 1, losses, smoothing=0.9)
         >>> abs(middle_of_floor(result) - 201) < 5
         True
     """
+    _check_curve(result)
     smoothed, lowest = result.smoothed[result.stable], _lowest(result)
     window = _window(result.smoothing)
     limit = smoothed[lowest] + FLOOR * (_start(result) - smoothed[lowest])
     floor = [t for t in range(min(window - 1, lowest), len(smoothed)) if smoothed[t] <= limit]
+    _check_floor(floor, result)
     return float(result.learning_rates[max(0, round(np.mean(floor)) - _lag(result.smoothing))])
 
 
@@ -389,12 +409,27 @@ def half_of_last_stable(result: RangeTest) -> float:
     Args:
         result: a range test.
 
+    Raises:
+        RangeTestError: the curve is not finite, or has no two steps.
+
     Example:
         >>> rates, losses = [0.1, 0.2, 0.4], [2.0, 1.0, np.inf]
         >>> half_of_last_stable(RangeTest(rates, losses, 0.0, diverged_at=0.4))
         0.1
     """
+    _check_curve(result)
     return float(result.learning_rates[result.stable][-1] / 2)
+
+
+def _check_curve(result: RangeTest) -> None:
+    losses = result.losses[result.stable]
+    if len(losses) < 2 or not np.isfinite(losses).all():
+        raise RangeTestError(result.problem)
+
+
+def _check_floor(floor: Sequence[int], result: RangeTest) -> None:
+    if not floor:
+        raise RangeTestError(result.problem)
 
 
 RULES: dict[str, Callable[[RangeTest], float]] = {

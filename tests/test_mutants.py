@@ -51,18 +51,19 @@ def test_guards_are_applied_at_the_end_and_words_of_errors_are_marked():
 def test_what_is_no_formula_is_left_out(monkeypatch):
     monkeypatch.setitem(mutants.PARTS, "module", "half")
     source = SOURCE.replace("x / 2", "divided(x)") + "\n\ndef divided(x):\n    return x / 2\n"
-    assert mutants._left_out("module", source) == {"third"}
-    assert mutants._left_out("other", source) == set()
+    assert mutants._left_out("module", source) == {"third", "plot"}
+    assert mutants._left_out("other", source) == {"plot"}
     prepared, _ = mutants._prepared(source, {"third"})
-    start, end = (prepared.index(f"# pragma: no mutate {mark}\n") for mark in ("start", "end"))
-    marked = prepared[start:end].splitlines()
-    assert (marked[1], marked[-1]) == ("def third(x: float) -> float:", "    return x / 3")
+    marked = [line for line in prepared.splitlines() if "no mutate block" in line]
+    assert marked == ["def third(x: float) -> float:  # pragma: no mutate block"]
 
 
 def test_the_parts_of_a_module_are_there():
     for module, names in mutants.PARTS.items():
         source = (ROOT / "helpers" / f"{module}.py").read_text()
-        assert mutants._left_out(module, source)
+        assert len(left_out := mutants._left_out(module, source)) > 5
+        prepared, _ = mutants._prepared(source, left_out)
+        assert prepared.count("no mutate block") == len(left_out) - ("def plot(" not in source)
         assert not mutants._left_out(module, source) & set(names.split())
 
 
@@ -78,6 +79,7 @@ def test_examples_are_moved_out_of_what_is_changed():
 def test_how_tests_ended_is_known_or_an_error(tmp_path):
     assert mutants._checked(tmp_path, "a", 0, "taylor") == 0
     assert mutants._checked(tmp_path, "a", 1, "taylor") == 1
+    assert mutants._checked(tmp_path, "a", mutants.NO_TEST, "taylor") == mutants.SURVIVED
     with pytest.raises(RuntimeError, match="ended with None"):
         mutants._checked(tmp_path, "a", None, "taylor")
 

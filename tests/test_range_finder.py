@@ -1,9 +1,12 @@
 """helpers.range_finder: the same steps as Keras's own training, and nothing left behind."""
 
+import itertools
+import math
 import os
 import signal
 import threading
 import time
+from collections import Counter
 
 import keras
 import matplotlib.pyplot as plt
@@ -564,6 +567,45 @@ def test_a_loss_near_zero_is_measured_by_its_noise():
     assert steps_until_divergence(np.append(losses, np.full(99, 5.0)), 0.98, 4.0) == 502
 
 
+# The same again as their docstrings say it, by loops over the steps.
+
+
+def smoothed_by_hand(losses, smoothing):
+    weights = [[smoothing ** (t - i) for i in range(t + 1)] for t in range(len(losses))]
+    return [np.dot(w, losses[: len(w)]) / sum(w) for w in weights]
+
+
+def noise_by_hand(losses):
+    differences = [b - a for a, b in itertools.pairwise(losses)]
+    return float(np.sqrt(np.var(differences) / 2)) if differences else 0.0
+
+
+def diverged_by_hand(losses, smoothing, stop_factor):
+    smoothed, window = smoothed_by_hand(losses, smoothing), math.ceil(1 / (1 - smoothing))
+    in_a_row = 0
+    for t in range(window - 1, len(losses)):
+        best = min(smoothed[window - 1 : t + 1])
+        limit = best + max((stop_factor - 1) * abs(best), 5 * noise_by_hand(losses[:window]))
+        in_a_row = in_a_row + 1 if losses[t] > limit else 0
+        if in_a_row == min(3, window):
+            return t
+    return None
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.5, 0.75, 0.9])
+@pytest.mark.parametrize("level", [0.0, 1.0, -3.0])
+def test_divergence_is_what_its_formula_says(smoothing, level):
+    rng, ends = np.random.default_rng(0), set()
+    for _ in range(60):
+        growth = rng.uniform(0, 0.3) * np.arange(40) * (np.arange(40) > 20)
+        losses = level + growth + rng.uniform(0.01, 1) * rng.normal(size=40)
+        found = steps_until_divergence(losses, smoothing, 2.0)
+        assert found == diverged_by_hand(losses, smoothing, 2.0)
+        ends.add(found)
+    assert len(ends) > 5
+    np.testing.assert_allclose(smooth(losses, smoothing), smoothed_by_hand(losses, smoothing))
+
+
 def curve(rates, shape, noise=0.02, seed=0, **more):
     rng = np.random.default_rng(seed)
     return RangeTest(rates, shape + noise * rng.normal(size=len(rates)), 0.9, **more)
@@ -610,6 +652,66 @@ def test_the_steepest_descent_does_not_count_the_first_two_windows():
     assert RangeTest(RATES, losses, 0.9).candidates["steepest descent"] >= RATES[20]
 
 
+def read_by_hand(result):
+    """What each rule reads, and why nothing can be read."""
+    steps = [t for t in range(len(result.losses)) if result.learning_rates[t] != result.diverged_at]
+    losses, smoothing = result.losses[: len(steps)], result.smoothing
+    smoothed = smoothed_by_hand(result.losses, smoothing)
+    window, lag = math.ceil(1 / (1 - smoothing)), round(smoothing / (1 - smoothing))
+    full = [t for t in steps if t >= window - 1] or steps[-1:]
+    lowest = min(full, key=lambda t: smoothed[t])
+    start = np.mean(losses[:window])
+    logs = np.log(result.learning_rates)
+    slopes = np.gradient(smoothed[: lowest + 2], logs[: lowest + 2])
+    falling = range(min(2 * window, lowest), lowest + 1)
+    floor = [
+        t
+        for t in steps
+        if t >= min(window - 1, lowest)
+        and smoothed[t] <= smoothed[lowest] + 0.05 * (start - smoothed[lowest])
+    ]
+    rates = {
+        "steepest descent": result.learning_rates[min(falling, key=lambda t: slopes[t])],
+        "a tenth of the minimum": result.learning_rates[lowest] / 10,
+        "half of the last stable rate": result.learning_rates[steps[-1]] / 2,
+        "half of the turning point": result.learning_rates[max(0, lowest - lag)] / 2,
+    }
+    if floor:
+        middle = max(0, round(np.mean(floor)) - lag)
+        rates["middle of the floor"] = result.learning_rates[middle]
+    noise = noise_by_hand(losses[: max(lowest, 2 * window)]) / math.sqrt(window)
+    clear = max(5 * noise, 0.001 * abs(start))
+    fell, rose = start - smoothed[lowest] > clear, smoothed[steps[-1]] - smoothed[lowest] > clear
+    if result.diverged_at and len(losses) < 2 * window:
+        return rates, "ran away"
+    if not fell and (result.diverged_at or smoothed[steps[-1]] - start > clear):
+        return rates, "never fell"
+    if not fell:
+        return rates, "flat"
+    return rates, None if result.diverged_at or rose else "never rises"
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.5, 0.8])
+def test_the_rules_read_what_their_formulas_say(smoothing):
+    rng, problems = np.random.default_rng(0), Counter()
+    for _ in range(300):
+        count = int(rng.integers(3, 40))
+        rates = np.geomspace(rng.uniform(1e-4, 0.01), rng.uniform(0.1, 1.0), count)
+        turns, ends = rng.uniform(0, 1.2, size=2) * count
+        losses = 3 - 0.1 * np.minimum(np.arange(count), turns) * rng.integers(0, 2)
+        losses += 0.2 * np.maximum(np.arange(count) - ends, 0)
+        losses += rng.choice([1e-4, 0.01, 0.1]) * rng.normal(size=count)
+        result = RangeTest(rates, losses, smoothing, rng.choice([None, rates[-1]]))
+        expected, problem = read_by_hand(result)
+        for name, rate in expected.items():
+            assert RULES[name](result) == pytest.approx(rate), name
+        assert len(expected) == len(RULES) or problem in ("flat", "never fell", "ran away")
+        assert (problem or "none") in (result.problem or "none")
+        problems[problem] += 1
+    assert min(problems.values()) >= 5
+    assert len(problems) >= 4
+
+
 @pytest.mark.parametrize("seed", range(10))
 @pytest.mark.parametrize(
     ("result", "words"),
@@ -644,6 +746,24 @@ def test_a_curve_from_which_nothing_can_be_read_says_so(result, words, seed):
     ax = found.plot()
     assert "nothing to read" in ax.get_title(loc="left") + ax.get_title()
     plt.close(ax.figure)
+
+
+@pytest.mark.parametrize("rule", RULES.values())
+def test_no_rule_reads_a_rate_from_what_is_no_curve(rule):
+    for result, words in (
+        (RangeTest([0.1, 0.2], [np.nan, 1.0], 0.0), "not finite from the start"),
+        (RangeTest([0.1], [1.0], 0.0), "flat"),
+        (RangeTest([0.1, 0.2], [1.0, 9.0], 0.0, 0.2), "ran away"),
+        (RangeTest([0.1], [np.inf], 0.0, 0.1), "not finite"),
+    ):
+        with pytest.raises(RangeTestError, match=words):
+            rule(result)
+
+
+def test_a_loss_that_only_rises_has_no_floor():
+    result = RangeTest([0.1, 0.2, 0.3, 0.4], [1.0, 2.0, 3.0, 4.0], 0.5)
+    with pytest.raises(RangeTestError, match="never fell"):
+        RULES["middle of the floor"](result)
 
 
 def test_the_plot_marks_every_candidate_and_keeps_the_end_from_squeezing_the_rest():
