@@ -514,6 +514,7 @@ def test_a_second_ctrl_c_waits_until_all_is_restored():
 def test_smoothing_by_hand_and_its_lag():
     np.testing.assert_allclose(smooth([1.0, 3.0], 0.9), [1.0, (0.09 + 0.3) / 0.19])
     np.testing.assert_array_equal(smooth([3.0, 1.0, 2.0], 0.0), [3.0, 1.0, 2.0])
+    np.testing.assert_array_equal(smooth([4, 4, 1], 0.5), smooth([4.0, 4.0, 1.0], 0.5))
     ramp = smooth(np.arange(500.0), 0.9)
     assert 499 - ramp[-1] == pytest.approx(0.9 / 0.1)
 
@@ -558,6 +559,8 @@ def test_before_the_first_full_window_only_what_is_not_finite_ends_it():
     rising[61] = 1.0
     assert steps_until_divergence(rising, 0.98, 4.0) == 64
     assert steps_until_divergence([1.0, 1.0, 9.0, 9.0], 0.5, 4.0) == 3  # a window of two
+    for never in (np.inf, np.nan):
+        assert steps_until_divergence([1.0, 1.0, 1.0, never, 1.0, 1.0], 0.5, 4.0) == 3
 
 
 def test_a_loss_near_zero_is_measured_by_its_noise():
@@ -696,7 +699,7 @@ def test_the_rules_read_what_their_formulas_say(smoothing):
     rng, problems = np.random.default_rng(0), Counter()
     for _ in range(300):
         count = int(rng.integers(3, 40))
-        rates = np.geomspace(rng.uniform(1e-4, 0.01), rng.uniform(0.1, 1.0), count)
+        rates = np.cumsum(10 ** rng.uniform(-4, 0, size=count))
         turns, ends = rng.uniform(0, 1.2, size=2) * count
         losses = 3 - 0.1 * np.minimum(np.arange(count), turns) * rng.integers(0, 2)
         losses += 0.2 * np.maximum(np.arange(count) - ends, 0)
@@ -712,34 +715,47 @@ def test_the_rules_read_what_their_formulas_say(smoothing):
     assert len(problems) >= 4
 
 
+FLAT = "the curve is flat: raise max_lr, or look whether the model can learn at all"
+NEVER_RISES = "the loss never rises: raise max_lr until it does"
+NEVER_FELL = (
+    "the loss never fell before it rose: lower min_lr, or look for labels that do not belong to "
+    "their inputs"
+)
+NOT_FINITE = (
+    "the loss is not finite from the start: look for NaN in the data and the weights, or lower "
+    "min_lr"
+)
+RAN_AWAY = "the loss ran away in the first {} steps: lower min_lr, or let the test take more steps"
+
+
 @pytest.mark.parametrize("seed", range(10))
 @pytest.mark.parametrize(
     ("result", "words"),
     [
-        (lambda s: curve(RATES, np.full(1000, 2.3), 0.1, s), "flat"),
-        (lambda s: curve(RATES, np.full(1000, 2.3), 0.0, s), "flat"),
-        (lambda s: curve(RATES, FALL, 0.05, s), "never rises: raise max_lr"),
-        (lambda s: curve(RATES, 2.3 + RISE, 0.05, s), "never fell"),
+        (lambda s: curve(RATES, np.full(1000, 2.3), 0.1, s), FLAT),
+        (lambda s: curve(RATES, np.full(1000, 2.3), 0.0, s), FLAT),
+        (lambda s: curve(RATES, FALL, 0.05, s), NEVER_RISES),
+        (lambda s: curve(RATES, 2.3 + RISE, 0.05, s), NEVER_FELL),
         (
             lambda s: curve(RATES[:500], np.full(500, 2.3), 0.05, s, diverged_at=RATES[499]),
-            "never fell",
+            NEVER_FELL,
         ),
-        (lambda s: RangeTest(RATES, np.full(1000, np.nan), 0.9), "not finite"),
-        (lambda s: RangeTest(RATES[:1], [np.nan], 0.9, RATES[0]), "not finite"),
-        (lambda s: RangeTest(RATES[:3], [2.0, np.nan, 1.0], 0.9), "not finite"),
+        (lambda s: RangeTest(RATES, np.full(1000, np.nan), 0.9), NOT_FINITE),
+        (lambda s: RangeTest(RATES[:1], [np.nan], 0.9, RATES[0]), NOT_FINITE),
+        (lambda s: RangeTest(RATES[:3], [2.0, np.nan, 1.0], 0.9), NOT_FINITE),
         (
             lambda s: RangeTest(RATES[:16], [*np.linspace(3, 1, 15), 99.0], 0.9, RATES[15]),
-            "in the first 15 steps: lower min_lr",
+            RAN_AWAY.format(15),
         ),
         (
             lambda s: RangeTest(RATES[:5], [2.0, 1.5, 1.0, 3.0, 99.0], 0.9, RATES[4]),
-            "in the first 4 steps: lower min_lr",
+            RAN_AWAY.format(4),
         ),
     ],
 )
 def test_a_curve_from_which_nothing_can_be_read_says_so(result, words, seed):
     found = result(seed)
-    assert words in found.problem
+    assert found.problem == words
     assert found.candidates == {}
     with pytest.raises(RangeTestError, match=words.split(":")[0]):
         _ = found.suggestion
@@ -758,6 +774,19 @@ def test_no_rule_reads_a_rate_from_what_is_no_curve(rule):
     ):
         with pytest.raises(RangeTestError, match=words):
             rule(result)
+
+
+def test_a_curve_is_kept_as_real_numbers():
+    result = RangeTest([1, 2], [3, 4], 0.0)
+    for kept, given in (result.learning_rates, [1, 2]), (result.losses, [3, 4]):
+        assert kept.dtype == float
+        assert kept.tolist() == given
+
+
+def test_what_is_as_much_as_the_noise_is_not_clear():
+    assert RangeTest([0.1, 0.2, 0.3], [0.0, 0.0, 0.0], 0.0).problem == FLAT
+    assert RangeTest([0.1, 0.2, 0.3], [1.0, 0.0, 0.001], 0.0).problem == NEVER_RISES
+    assert RangeTest([0.1, 0.2, 0.3], [1.0, 0.0, 0.0011], 0.0).problem is None
 
 
 def test_a_loss_that_only_rises_has_no_floor():
@@ -871,6 +900,7 @@ def test_bad_models_are_refused():
         lambda: RangeTest([], [], 0.0),
         lambda: RangeTest([0.2, 0.1], [1.0, 2.0], 0.0),
         lambda: RangeTest([0.0, 0.1], [1.0, 2.0], 0.0),
+        lambda: RangeTest([0.1, 0.1], [1.0, 2.0], 0.0),
         lambda: smooth([[1.0]], 0.5),
         lambda: smooth([1.0], -0.1),
     ],

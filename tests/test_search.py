@@ -230,6 +230,8 @@ def test_of_equal_losses_a_zoom_keeps_the_first_three():
     assert smaller != zoom(space, tried, [0.0] * 3 + [1.0] * 47, keep=4)["n"]
     assert smaller.integer
     assert (smaller.low, smaller.high) == (1, 4)
+    firsts = [float(n % 2 or n > 6) for n in range(1, 51)]  # 2, 4 and 6
+    assert zoom(space, tried, [1.0, 0.0] * 25) == zoom(space, tried, firsts)
     assert search._worst_for_nan([math.nan, 2]).tolist() == [math.inf, 2.0]
 
 

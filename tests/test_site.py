@@ -288,6 +288,16 @@ def test_the_search_works_from_a_disk(site, chromium):
     assert not said
 
 
+ONE_OF_EACH = """() => {
+    const seen = {};
+    for (const token of document.querySelectorAll("pre span[class]")) {
+        const place = [token, token.parentElement, token.closest("div")].map(e => e.className);
+        seen[place] = (seen[place] || 0) + 1;
+        if (seen[place] > 3) token.replaceWith(...token.childNodes);
+    }
+    document.normalize();
+}"""
+"""Code has thousands of words in a few colours, and axe would look at the background of each."""
 WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 
 
@@ -301,6 +311,7 @@ def test_accessibility(site, pages, address, from_npm, chromium, *, width, theme
         for path in pages:
             page.goto(f"{address}/{path.relative_to(site).as_posix()}")
             page.add_style_tag(content=LAID_OUT)
+            page.evaluate(ONE_OF_EACH)
             page.evaluate(axe)
             page.evaluate("new Promise(resolve => requestIdleCallback(resolve))")  # tab stops
             result = page.evaluate(
