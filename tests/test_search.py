@@ -80,6 +80,13 @@ def test_positions_and_values_are_inverse(low, width, scale, u):
     assert values.position(values.at(u)) == pytest.approx(u, abs=1e-5)
 
 
+def test_rounding_carries_no_value_out_of_its_range():
+    values = Range(0.0001, 0.27, "log")  # exp(log(0.27)) is less
+    assert values.at(1) == 0.27
+    values = Range(0.0388, 0.05, "log")  # and that of the number before log(0.05) more
+    assert values.at(np.nextafter(1, 0)) <= 0.05
+
+
 def test_integers_share_the_range_as_their_formulas_say():
     n = 200_000
     drawn = search.integer_uniform(1, 6, n, rng())
@@ -156,8 +163,12 @@ def test_bad_input_is_refused_by_name():
             design({"learning_rate": (0.1, 1.0)})
     with pytest.raises(SearchError, match="levels has"):
         grid(SPACE, {"learning_rate": 3})
-    with pytest.raises(SearchError, match="levels of learning_rate"):
-        grid(SPACE, 0)
+    for levels in (0, 2.5, True):
+        with pytest.raises(SearchError, match="levels of learning_rate"):
+            grid(SPACE, {**dict.fromkeys(SPACE, 2), "learning_rate": levels})
+    for draw in (at_random, quasi_random):
+        with pytest.raises(SearchError, match="size must be a whole number, at least 0, found -1"):
+            draw(SPACE, -1, rng())
     with pytest.raises(SearchError, match="from 0 to 1"):
         Range(0, 1).at(1.5)
     with pytest.raises(SearchError, match="values must lie from 0 to 1"):
