@@ -525,6 +525,26 @@ def test_bad_settings_are_refused(make, message):
         make()
 
 
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Join(0.1, [5]), r"^schedules must be a list, found 0\.1"),
+        (lambda: Join([0.1, 0.2], 5), "^boundaries must be a list, found 5"),
+        (lambda: Join("ab", [5]), "^schedules must be a list, found 'ab'"),
+        (lambda: Join([0.1, 0.2], np.array([[5]])), r"^boundaries must be a list, found array"),
+        (lambda: Join([0.1, 0.2], np.array(5)), r"^boundaries must be a list, found array"),
+        (lambda: CosineRestarts(0.1, 5, start_at_floor=1), "^start_at_floor must be True or False"),
+    ],
+)
+def test_what_is_no_list_and_no_truth_is_refused(make, message):
+    with pytest.raises(TypeError, match=message):
+        make()
+
+
+def test_a_list_may_be_an_array():
+    assert Join(np.array([0.1, 0.2]), np.array([5])).boundaries == (5,)
+
+
 def test_boundaries_may_be_as_near_as_numbers_are():
     first = math.nextafter(0.0, 1.0)
     assert Join([0.1, 0.2, 0.3], [first, 2 * first]).boundaries == (first, 2 * first)
