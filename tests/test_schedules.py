@@ -525,6 +525,15 @@ def test_bad_settings_are_refused(make, message):
         make()
 
 
+def test_rates_have_double_precision_whatever_the_steps_have():
+    steps = np.arange(40)
+    for make in OURS.values():
+        for kind in (np.float32, np.int8):
+            found = values(make(), steps.astype(kind))
+            assert found.dtype == np.float64
+            assert np.array_equal(found, values(make(), steps.astype(float)))
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
