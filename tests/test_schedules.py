@@ -532,6 +532,7 @@ def test_rates_have_double_precision_whatever_the_steps_have():
             found = values(make(), steps.astype(kind))
             assert found.dtype == np.float64
             assert np.array_equal(found, values(make(), steps.astype(float)))
+            assert np.array_equal(found, make()(steps.astype(kind)))
 
 
 @pytest.mark.parametrize(
