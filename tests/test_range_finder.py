@@ -778,9 +778,9 @@ def test_no_rule_reads_a_rate_from_what_is_no_curve(rule):
 
 def test_a_curve_is_kept_as_real_numbers():
     result = RangeTest([1, 2], [3, 4], 0.0)
-    for kept, given in (result.learning_rates, [1, 2]), (result.losses, [3, 4]):
+    for kept, meant in (result.learning_rates, [1, 2]), (result.losses, [3, 4]):
         assert kept.dtype == float
-        assert kept.tolist() == given
+        assert kept.tolist() == meant
 
 
 def test_what_is_as_much_as_the_noise_is_not_clear():
