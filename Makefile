@@ -44,7 +44,7 @@ audit: | $(filter .tools/%,$(UV)) ## ask whether a dependency has a known weakne
 
 test: setup data system browser ## set everything up and run all tests: helpers, every chapter, the site
 	$(RUN) pytest -n $(JOBS) -m "not alone"
-	$(RUN) pytest -n 0 -m alone tests
+	$(RUN) pytest -n 0 -m alone tests/test_lighthouse.py
 
 test-fast: setup ## the tests that train nothing, in seconds
 	$(RUN) pytest -n $(JOBS) -m "not slow" tests

@@ -211,8 +211,10 @@ def train_in_cycles(
         ValueError: cycles is not one of `CYCLES`.
 
     Example:
+        >>> from dataclasses import replace
         >>> from helpers.data import few
         >>> data = few(load_fashion_mnist(), 30_100)  # so that a hundred of them are fresh
+        >>> data = replace(data, x_valid=data.x_valid[:64], y_valid=data.y_valid[:64])
         >>> found = train_in_cycles(data, 0, cycles="equal", peak=1e-3, images=256)
         >>> len(found["valid_error"]), len(found["snapshot_errors"]), len(found["line_losses"])
         (15, 3, 2)

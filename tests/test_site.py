@@ -222,8 +222,10 @@ LEFT = "net::ERR_ABORTED"
 """What a request for a page's icon ends with, if the next page is opened before it is answered."""
 
 
-@pytest.mark.parametrize("width", [1280, 390])
-@pytest.mark.parametrize("theme", ["light", "dark"])
+WINDOWS = pytest.mark.parametrize(("width", "theme"), [(1280, "light"), (390, "dark")])
+
+
+@WINDOWS
 def test_pages_in_a_browser(site, pages, chromium, width, theme):
     """From a disk: nothing is missing, wrong, too wide, clipped or on top of something else."""
     said, wrong = [], {}
@@ -301,7 +303,7 @@ ONE_OF_EACH = """() => {
 WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 
 
-@pytest.mark.parametrize(("width", "theme"), [(1280, "light"), (390, "dark")])
+@WINDOWS
 def test_accessibility(site, pages, address, from_npm, chromium, *, width, theme):
     axe = (from_npm / "axe-core" / "axe.min.js").read_text()
     viewport = {"width": width, "height": 900}
