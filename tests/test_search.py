@@ -87,6 +87,14 @@ def test_rounding_carries_no_value_out_of_its_range():
     assert values.at(np.nextafter(1, 0)) <= 0.05
 
 
+def test_ranges_compute_in_double_precision_whatever_they_are_given():
+    values = Range(1e-4, 1.0, "log")
+    single = np.array([0.1, 0.3, 0.7], dtype=np.float32)
+    for found in (values.at, values.position, search._worst_for_nan):
+        assert found(single).dtype == np.float64
+        assert np.array_equal(found(single), found(single.astype(float)))
+
+
 def test_integers_share_the_range_as_their_formulas_say():
     n = 200_000
     drawn = search.integer_uniform(1, 6, n, rng())
