@@ -85,6 +85,8 @@ def test_rounding_carries_no_value_out_of_its_range():
     assert values.at(1) == 0.27
     values = Range(0.0388, 0.05, "log")  # and that of the number before log(0.05) more
     assert values.at(np.nextafter(1, 0)) <= 0.05
+    values = Range(0.0012, 0.04, "log")  # exp(log(0.0012)) is less
+    assert values.at(1e-17) >= 0.0012
 
 
 def test_ranges_compute_in_double_precision_whatever_they_are_given():

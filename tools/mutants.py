@@ -1,6 +1,6 @@
 """Break the formulas on purpose, one small change at a time: do the fast tests notice?
 
-python -m tools.mutants                  all modules, about an hour on two cores
+python -m tools.mutants                  all modules, about an hour and a quarter on two cores
 python -m tools.mutants taylor claims    some
 
 mutmut makes the changes, in a copy of the package, and runs the tests of the module and the
