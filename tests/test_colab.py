@@ -1,14 +1,12 @@
 """A reader with only the notebook: an empty folder, an environment as Colab's, no `helpers`.
 
-Each test run executes one chapter whole, another one each day of those that take less than a
-minute, with the versions that Colab ships, and in one kernel the cells of all chapters that fetch
-the helpers and import them. With
+Each test run executes one chapter whole, another one each day, with the versions that Colab ships,
+and in one kernel the cells of all chapters that fetch the helpers and import them. With
 BOOK_COLAB=all (`make colab`, each week in CI) every chapter runs whole, with those versions and
 with the newest; BOOK_COLAB=name runs that chapter.
 """
 
 import datetime as dt
-import json
 import os
 import shutil
 import subprocess
@@ -73,9 +71,7 @@ def fresh_python(request, tmp_path_factory):
 
 
 CHAPTERS = notebooks.chapters()
-TIMES = json.loads((ROOT / "benchmarks" / "results" / "execution.json").read_text())["seconds"]
-SHORT = [c for c in CHAPTERS if sum(TIMES.get(c.stem, [[0]])[0]) < 60]
-TODAYS = SHORT[dt.date.today().toordinal() % len(SHORT)]
+TODAYS = CHAPTERS[dt.date.today().toordinal() % len(CHAPTERS)]
 WHOLE = [c for c in CHAPTERS if WANTED in ("all", c.stem) or (WANTED == "some" and c == TODAYS)]
 
 
