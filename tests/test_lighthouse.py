@@ -25,6 +25,7 @@ def test_lighthouse(address, from_npm, chromium, name, tmp_path):
             str(from_npm / "lighthouse" / "cli" / "index.js"),
             f"{address}/{name}.html",
             "--quiet",
+            "--disable-full-page-screenshot",  # which only a reader of the report would see
             "--output=json",
             *(["--only-categories=performance"] if runs else []),  # the others do not vary
             f"--output-path={report}",

@@ -187,7 +187,10 @@ def browser(chromium, **settings):
         launched.close()
 
 
-LAID_OUT = ".bd-article section { content-visibility: visible !important; }"  # as if scrolled to
+LAID_OUT = (  # as if scrolled to, and as if what moves had arrived
+    ".bd-article section { content-visibility: visible !important; }"
+    "* { transition: none !important; }"
+)
 LOOK = """() => {
     const article = document.querySelector("article") || document.body;
     const wide = document.documentElement.scrollWidth > innerWidth;
