@@ -6,7 +6,7 @@ RUN := $(UV) run --frozen --no-sync
 # One more than two cores: some tests wait for a browser, a server or the clock.
 JOBS ?= 3
 # Threads that wait for each other while others use the cores cost a seventh of the time.
-ONE_THREAD := BOOK_THREADS=1 OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
+ONE_THREAD := TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 CHAPTER ?=
 NAME ?=
 SEEDS ?= 10
