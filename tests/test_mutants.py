@@ -2,6 +2,7 @@
 
 import ast
 import json
+import sys
 import tomllib
 
 import pytest
@@ -85,16 +86,29 @@ def test_how_tests_ended_is_known_or_an_error(tmp_path):
         mutants._checked(tmp_path, "a", None, "taylor")
 
 
-@pytest.mark.parametrize(("test", "code"), [("import nothing_there", 1), ("", 5), ("x = 1", 5)])
-def test_where_the_tests_could_not_begin_they_run_once_more(tmp_path, test, code):
+BREAKS_IT = "import os\nif os.environ['MUTANT_UNDER_TEST'] == 'a':\n    import nothing_there\n"
+PASSES = "def test():\n    pass\n"
+
+
+@pytest.mark.parametrize(
+    ("test", "ended"),
+    [
+        (PASSES, 0),
+        (BREAKS_IT + PASSES, 1),
+        ("import nothing_there", "without any change .* ended with 1"),
+        ("", "without any change .* ended with 5"),
+    ],
+)
+def test_where_the_tests_could_not_begin_they_run_once_more(tmp_path, monkeypatch, test, ended):
+    monkeypatch.setattr(mutants, "_python", lambda: [sys.executable])
     folder = tmp_path / "mutants" / "tests"
     folder.mkdir(parents=True)
     for name in ("test_taylor.py", "examples_taylor.py"):
         (folder / name).write_text(test)
-    if code == 1:
-        assert mutants._checked(tmp_path, "a", mutants.COULD_NOT_BEGIN, "taylor") in mutants.NOTICED
+    if isinstance(ended, int):
+        assert mutants._checked(tmp_path, "a", mutants.COULD_NOT_BEGIN, "taylor") == ended
     else:
-        with pytest.raises(RuntimeError, match=f"ended with {code}"):
+        with pytest.raises(RuntimeError, match=ended):
             mutants._checked(tmp_path, "a", mutants.COULD_NOT_BEGIN, "taylor")
 
 

@@ -198,15 +198,28 @@ def _bare() -> dict[str, str]:
     return {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
 
 
-def _mutmut(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run mutmut in the copy, with this project's environment, and no plugins of pytest."""
+def _python() -> list[str]:
+    """The command of a Python that has this project's environment, and mutmut."""
     uv = shutil.which("uv") or str(ROOT / ".tools" / "bin" / "uv")
     run = [uv, "run", "--quiet", "--project", str(ROOT), "--frozen", "--no-sync", "--with", MUTMUT]
-    command = [*run, "python", "-m", "mutmut", *arguments]
+    return [*run, "python"]
+
+
+def _mutmut(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run mutmut in the copy, with this project's environment, and no plugins of pytest."""
+    command = [*_python(), "-m", "mutmut", *arguments]
     shows = arguments[0] == "run"
     return subprocess.run(
         command, cwd=folder, env=_bare(), capture_output=not shows, text=True, check=False
     )
+
+
+def _alone(folder: Path, module: str, name: str) -> int:
+    """How a module's tests end that run alone, on a change or, without a name, on none."""
+    tests = [f"tests/test_{module}.py", f"tests/examples_{module}.py"]
+    command = [*_python(), "-m", "pytest", "-x", "-m", "not slow", "--doctest-modules", *tests]
+    changed = {**_bare(), "MUTANT_UNDER_TEST": name}
+    return subprocess.run(command, cwd=folder / "mutants", env=changed, check=False).returncode
 
 
 def _codes(folder: Path) -> Iterator[tuple[str, int | None]]:
@@ -222,14 +235,12 @@ def _checked(folder: Path, name: str, code: int | None, module: str) -> int:
     is imported) or a fault of this tool. So they run once more, alone, to tell.
 
     Raises:
-        RuntimeError: they could not begin alone, either, or ended in an unknown way.
+        RuntimeError: alone they fail without the change, too, or they ended in an unknown way.
     """
     if code == COULD_NOT_BEGIN:
-        tests = [f"tests/test_{module}.py", f"tests/examples_{module}.py"]
-        command = [sys.executable, "-m", "pytest", "-x", "-m", "not slow", "--doctest-modules"]
-        changed = {**_bare(), "MUTANT_UNDER_TEST": name}
-        begun = subprocess.run([*command, *tests], cwd=folder / "mutants", env=changed, check=False)
-        code = begun.returncode
+        if whole := _alone(folder, module, ""):
+            raise RuntimeError(f"without any change the tests of {module} ended with {whole}")
+        code = _alone(folder, module, name)
     if code == NO_TEST:
         return SURVIVED
     if code is None or code not in {*NOTICED, SURVIVED}:
