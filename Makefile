@@ -5,7 +5,7 @@ UV := $(shell command -v uv 2>/dev/null || echo .tools/bin/uv)
 RUN := $(UV) run --frozen --no-sync
 # One more than two cores: some tests wait for a browser, a server or the clock.
 JOBS ?= 3
-# Threads that wait for each other while others use the cores cost a seventh of the time.
+# Threads that wait for each other while others use the cores cost a seventh of the processor's.
 ONE_THREAD := TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 CHAPTER ?=
 NAME ?=
@@ -47,8 +47,8 @@ audit: | $(filter .tools/%,$(UV)) ## ask whether a dependency has a known weakne
 test: export BOOK_SITE := $(CURDIR)/.tools/site
 test: setup data system browser ## set everything up and run all tests: helpers, every chapter, the site
 	@rm -rf $(BOOK_SITE)
-	$(ONE_THREAD) $(RUN) pytest -n $(JOBS) -m "not alone"
 	$(RUN) pytest -n 0 -m alone tests/test_lighthouse.py
+	$(ONE_THREAD) $(RUN) pytest -n $(JOBS) -m "not alone"
 
 test-fast: setup ## the tests that train nothing, in seconds
 	$(RUN) pytest -n $(JOBS) -m "not slow" tests

@@ -1,6 +1,6 @@
 """Lighthouse, on three typical pages of the website.
 
-It measures speed, so it runs alone: `make test` starts it when all other tests are done.
+It measures speed, so it runs alone: `make test` starts it before all other tests.
 """
 
 import json
