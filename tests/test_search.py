@@ -4,15 +4,18 @@ import math
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import optuna
+import psycopg
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -541,6 +544,31 @@ class Machine:
         )
         return [(int(pid), float(x)) for pid, x in map(str.split, lines)]
 
+    def suspend(self, process):
+        """Stop a process, as a laptop that is closed, but not in a transaction: all would wait."""
+        for _ in range(40):
+            process.send_signal(signal.SIGSTOP)
+            os.waitpid(process.pid, os.WUNTRACED)
+            if self.is_free():
+                return
+            process.send_signal(signal.SIGCONT)
+            time.sleep(0.1)
+        raise AssertionError("the process is always in a transaction")
+
+    def is_free(self):
+        """Whether no other process has a transaction open."""
+        if self.storage.startswith("sqlite"):
+            with closing(sqlite3.connect(self.folder / "search.db", timeout=0)) as connection:
+                try:
+                    connection.execute("BEGIN IMMEDIATE")
+                except sqlite3.OperationalError:  # locked
+                    return False
+            return True
+        others = "backend_type = 'client backend' AND pid <> pg_backend_pid()"
+        with psycopg.connect(self.storage) as connection:
+            busy = f"SELECT count(*) FROM pg_stat_activity WHERE state <> 'idle' AND {others}"
+            return connection.execute(busy).fetchone() == (0,)
+
     def wait_for(self, condition, seconds=30):
         end = time.monotonic() + seconds
         while not condition():
@@ -638,7 +666,7 @@ def test_a_worker_that_slept_too_long_finds_its_trial_given_away_and_goes_on(mac
     machine.create(2)
     sleeper = machine.start("worker", STEPS="10")
     machine.wait_for(lambda: len(machine.log()) == 1)
-    sleeper.send_signal(signal.SIGSTOP)
+    machine.suspend(sleeper)
     assert "complete  2" in machine.call("worker")
     sleeper.send_signal(signal.SIGCONT)
     output, _ = sleeper.communicate(timeout=30)
