@@ -14,6 +14,7 @@ ONLY ?=
 URL ?=
 export UV_COMPILE_BYTECODE := 1
 export PYDEVD_DISABLE_FILE_VALIDATION := 1
+unexport PYTHONDONTWRITEBYTECODE # many processes import the same
 
 .DEFAULT_GOAL := help
 .PHONY: help book serve test test-fast lint format data lab execute experiment bench mutants repository clean setup system browser pdf links colab evidence audit
@@ -50,8 +51,8 @@ test: setup data system browser ## set everything up and run all tests: helpers,
 	$(RUN) pytest -n 0 -m alone tests/test_lighthouse.py
 	$(ONE_THREAD) $(RUN) pytest -n $(JOBS) -m "not alone"
 
-test-fast: setup ## the tests that train nothing, in seconds
-	$(RUN) pytest -n $(JOBS) -m "not slow" tests
+test-fast: setup ## the tests that are quick: no chapter runs, in two or three minutes
+	$(ONE_THREAD) $(RUN) pytest -n $(JOBS) -m "not slow" tests
 
 lint: setup ## check style and types, as pre-commit does
 	$(RUN) ruff check

@@ -64,9 +64,10 @@ def fresh_python(request, tmp_path_factory):
     version, packages = ENVIRONMENTS[request.param]
     python = str(folder / "bin" / "python")
     everywhere = {**os.environ, "PYENV_VERSION": version}  # where pyenv has it, its shims show it
+    everywhere.pop("UV_COMPILE_BYTECODE", None)  # two notebooks import a tenth of all modules
     run(uv(), "venv", "--quiet", "--python", version, str(folder), env=everywhere)
     install = [uv(), "pip", "install", "--quiet", "--python", python]
-    run(*install, "nbclient", *packages.split())
+    run(*install, "nbclient", *packages.split(), env=everywhere)
     return python
 
 

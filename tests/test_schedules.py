@@ -236,18 +236,19 @@ def test_compiled_equals_numpy_at_every_step(made):
         assert np.mean(found == expected) > 0.95
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)  # each is compiled, and asked at some sixty steps
 @given(
     first=st.one_of(st.integers(1, 10_000), st.floats(1.0, 10_000.0)),
     growth=st.one_of(st.just(1.0), st.sampled_from([1.1, 1.25, 1.5, 2.0]), st.floats(1.0, 3.0)),
     warmup=st.sampled_from([0.0, 0.25, 0.5]),
-    number=st.integers(0, 12),
 )
-def test_compiled_equals_numpy_at_every_boundary(first, growth, warmup, number):
+def test_compiled_equals_numpy_at_every_boundary(first, growth, warmup):
     schedule = CosineRestarts(0.1, first, growth=growth, warmup_fraction=warmup)
-    exact = sum(first * growth**n for n in range(number))
-    near = {max(0, round(exact) + d) for d in (-1, 0, 1)}
-    near |= {round(exact + warmup * first * growth**number) + d for d in (0, 1)}
+    near = set()
+    for number in range(13):
+        exact = sum(first * growth**n for n in range(number))
+        near |= {max(0, round(exact) + d) for d in (-1, 0, 1)}
+        near |= {round(exact + warmup * first * growth**number) + d for d in (0, 1)}
     rate = tf.function(schedule, jit_compile=True)
     for step in sorted(n for n in near if n < 2**31):
         found = float(rate(tf.constant(step, tf.int64)))
