@@ -89,5 +89,5 @@ def from_npm():
     """The folder of the programs from npm, or a skip that says how to get them."""
     folder = ROOT / ".tools" / "browser" / "node_modules"
     if not (folder / "axe-core").is_dir():
-        pytest.skip("needs axe-core and Lighthouse: install Node.js and run `make setup`")
+        pytest.skip("needs axe-core and Lighthouse: install Node.js and run `make browser`")
     return folder

@@ -15,7 +15,7 @@ import pytest
 
 from helpers import BOOK, __version__
 from tools import ROOT, notebooks
-from tools.environments import COLAB, NEWEST, uv
+from tools.environments import COLAB, NEWEST, VersionsError, uv
 
 pytestmark = pytest.mark.slow
 
@@ -62,6 +62,10 @@ def fresh_python(request, tmp_path_factory):
     """An environment with what Colab brings, and without this book's package."""
     folder = tmp_path_factory.mktemp(request.param) / "env"
     version, packages = ENVIRONMENTS[request.param]
+    try:
+        uv()
+    except VersionsError as error:
+        pytest.skip(str(error))
     python = str(folder / "bin" / "python")
     everywhere = {**os.environ, "PYENV_VERSION": version}  # where pyenv has it, its shims show it
     everywhere.pop("UV_COMPILE_BYTECODE", None)  # two notebooks import a tenth of all modules

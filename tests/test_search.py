@@ -15,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 import optuna
-import psycopg
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -478,6 +477,7 @@ SEARCH = Search({"x": Range(1e-3, 1.0, "log")}, evaluate)
 @pytest.fixture(scope="session")
 def postgresql():
     """The address of a PostgreSQL server of our own, as an ordinary user's processes."""
+    pytest.importorskip("psycopg", reason="needs the extra `cluster`")
     installed = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda p: p.parent.name)
     found = shutil.which("initdb")
     if not installed and not found:
@@ -564,6 +564,8 @@ class Machine:
                 except sqlite3.OperationalError:  # locked
                     return False
             return True
+        import psycopg
+
         others = "backend_type = 'client backend' AND pid <> pg_backend_pid()"
         with psycopg.connect(self.storage) as connection:
             busy = f"SELECT count(*) FROM pg_stat_activity WHERE state <> 'idle' AND {others}"

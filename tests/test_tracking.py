@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 import subprocess
 import sys
 import threading
@@ -301,7 +300,7 @@ def asked(address, path, **query):
         return json.load(answer)
 
 
-def test_the_real_tensorboard_serves_the_curves_and_shows_them(board):
+def test_the_real_tensorboard_serves_the_curves_and_shows_them(board, chromium):
     address, history, log = board
     deadline = time.monotonic() + 60
     while len(asked(address, "tags")) < 3 and time.monotonic() < deadline:
@@ -322,9 +321,7 @@ def test_the_real_tensorboard_serves_the_curves_and_shows_them(board):
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"), args=["--no-sandbox"]
-        )
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         page, errors = browser.new_page(viewport={"width": 1200, "height": 900}), []
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.goto(address)
