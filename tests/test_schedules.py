@@ -236,7 +236,7 @@ def test_compiled_equals_numpy_at_every_step(made):
         assert np.mean(found == expected) > 0.95
 
 
-@settings(max_examples=20)  # each is compiled, and asked at some sixty steps
+@settings(max_examples=40)  # each is compiled, and asked at some sixty steps
 @given(
     first=st.one_of(st.integers(1, 10_000), st.floats(1.0, 10_000.0)),
     growth=st.one_of(st.just(1.0), st.sampled_from([1.1, 1.25, 1.5, 2.0]), st.floats(1.0, 3.0)),
